@@ -1,0 +1,1 @@
+"""Ways to join two fields, one a file."""

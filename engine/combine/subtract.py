@@ -1,0 +1,20 @@
+"""Smooth subtraction: max(a, -b) + k h^2 / 4 with h = max(k - |a + b|, 0) / k."""
+
+import taichi as ti
+
+from engine.nodes import Ball, Combine, register
+
+
+@register("subtract")
+class Subtract(Combine):
+    """Cuts the part away from what stands before it; `smooth` mm of rounding at the rim."""
+
+    @staticmethod
+    @ti.func
+    def combine(a: ti.f32, b: ti.f32, k: ti.f32) -> ti.f32:
+        h = ti.max(k - ti.abs(a + b), 0.0) / ti.max(k, 1e-6)
+        return ti.max(a, -b) + h * h * k * 0.25
+
+    @staticmethod
+    def ball(a: Ball, b: Ball, smooth: float) -> Ball:
+        return a

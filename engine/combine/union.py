@@ -1,0 +1,20 @@
+"""Smooth union: min(a, b) - k h^2 / 4 with h = max(k - |a - b|, 0) / k (the quadratic polynomial smooth minimum)."""
+
+import taichi as ti
+
+from engine.nodes import Ball, Combine, register
+
+
+@register("union")
+class Union(Combine):
+    """Adds the part; `smooth` mm of fillet where it meets the rest."""
+
+    @staticmethod
+    @ti.func
+    def combine(a: ti.f32, b: ti.f32, k: ti.f32) -> ti.f32:
+        h = ti.max(k - ti.abs(a - b), 0.0) / ti.max(k, 1e-6)
+        return ti.min(a, b) - h * h * k * 0.25
+
+    @staticmethod
+    def ball(a: Ball, b: Ball, smooth: float) -> Ball:
+        return Ball.around([a, b]).grown(smooth / 4)

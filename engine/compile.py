@@ -1,0 +1,192 @@
+"""From a sampled scene to the program that draws it and the table of its structures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine import nodes, program
+from engine.errors import UserError
+from engine.nodes import Ball
+from engine.program import Program, Span
+from engine.scene.labels import label_table
+from engine.scene.model import MOST_LABELS, Blend, Placed, Scene
+from engine.tissue import Tissue, load_table, resolve
+from engine.volume import PALETTE, Structure
+
+_REFLECTIONS = {axis: np.diag([1.0 - 2.0 * (axis == other) for other in "xyz"]) for axis in "xyz"}
+
+
+class Assembler:
+    """Collects the rows and parameters of a program, structure by structure."""
+
+    def __init__(self) -> None:
+        self.code: list[tuple[int, int]] = []
+        self.params: list[float] = []
+        self._frames = 0
+        self._values = 0
+
+    def span(self, node: Any, row: int, reflection: np.ndarray, offset: np.ndarray) -> Span:
+        """Emit one copy of a structure."""
+        start, self._frames, self._values = len(self.code), 0, 0
+        ball, bound = self.place(node, reflection, offset)
+        return Span(start, len(self.code), row, ball, bound)
+
+    def place(self, node: Any, reflection: np.ndarray, offset: np.ndarray) -> tuple[Ball, float]:
+        """Emit a node seen through `p -> reflection p - offset`; returns its ball and Lipschitz bound outside."""
+        scale = np.broadcast_to(np.asarray(node.scale, float), 3)
+        turn = rotation(node.rotate)
+        matrix = np.diag(1.0 / scale) @ turn.T
+        shift = -matrix @ (np.asarray(node.at, float) + offset)
+        matrix = matrix @ reflection
+        moved = not (np.array_equal(matrix, np.eye(3)) and not shift.any())
+        if moved:
+            self._push(program.AFFINE, [*matrix.ravel().tolist(), *shift.tolist(), float(scale.min())])
+        ball, bound = self._deformed(node, list(node.deform))
+        if moved:
+            self._pop()
+            centre = (
+                np.linalg.solve(matrix, np.asarray(ball.centre) - shift) if math.isfinite(ball.radius) else np.zeros(3)
+            )
+            ball = Ball(tuple(centre.tolist()), ball.radius * float(scale.max()))  # type: ignore[arg-type]
+        return ball, bound
+
+    def _deformed(self, node: Placed, deform: list[Any]) -> tuple[Ball, float]:
+        if not deform:
+            return self._core(node)
+        last = deform[-1].node
+        if isinstance(last, nodes.Displacement):
+            ball, bound = self._deformed(node, deform[:-1])
+            self._emit(program.displace_code(last), last.pack())
+            return last.grown(ball), last.lipschitz(bound)
+        # the ball is known only after the child is emitted: leave room for it
+        here = len(self.params)
+        self._push(program.warp_code(last), [0.0, 0.0, 0.0, 0.0, *last.pack()])
+        ball, bound = self._deformed(node, deform[:-1])
+        self._pop()
+        if not math.isfinite(ball.radius):
+            raise ValueError("a shape without end cannot be warped; give it an end with op: intersect")
+        ball = last.deformed(ball)
+        self.params[here : here + 4] = [*ball.centre, ball.radius]
+        return ball, math.hypot(bound * last.lipschitz(ball), 1.0)
+
+    def _core(self, node: Any) -> tuple[Ball, float]:
+        if not isinstance(node, Blend):
+            self._emit(program.shape_code(node), node.pack())
+            self._values += 1
+            self._check_depth()
+            return node.ball(), node.lipschitz()
+        ball, bound = Ball(nodes.ORIGIN, -1.0), 1.0
+        for i, part in enumerate(node.parts):
+            part_ball, part_bound = self.place(part, np.eye(3), np.zeros(3))
+            if i == 0:
+                ball, bound = part_ball, part_bound
+                continue
+            self._emit(program.combine_code(part.op), [float(node.smooth)])
+            self._values -= 1
+            ball = nodes.COMBINES[part.op].ball(ball, part_ball, float(node.smooth))
+            bound = max(bound, part_bound)
+        return ball, bound
+
+    def _push(self, op: int, params: list[float]) -> None:
+        self._emit(op, params)
+        self._frames += 1
+        self._check_depth()
+
+    def _pop(self) -> None:
+        self._emit(program.POP, [])
+        self._frames -= 1
+
+    def _emit(self, op: int, params: list[float]) -> None:
+        self.code.append((op, len(self.params)))
+        self.params.extend(params)
+
+    def _check_depth(self) -> None:
+        if max(self._frames, self._values) > program.DEPTH:
+            raise ValueError(f"blends and deformers are nested more than {program.DEPTH} deep; flatten some")
+
+
+def rotation(degrees: Any) -> np.ndarray:
+    """3x3 rotation by angles (degrees) about x, then y, then z."""
+    (cx, cy, cz), (sx, sy, sz) = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    return about_z @ about_y @ about_x
+
+
+def copies(structure: Any) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """(0 for the original or 1 for its mirror image, reflection, offset) of each copy of a structure."""
+    steps = [np.zeros(3)]
+    if structure.repeat is not None:
+        step, count = np.asarray(structure.repeat.step, float), structure.repeat.count
+        start = -0.5 * (count - 1) if structure.repeat.centred else 0.0
+        steps = [(start + i) * step for i in range(count)]
+    sides = [np.eye(3)] if structure.mirror is None else [np.eye(3), _REFLECTIONS[structure.mirror.axis]]
+    for side, reflection in enumerate(sides):
+        for step in steps:
+            yield side, reflection, step
+
+
+def tissues(scene: Scene) -> dict[str, Tissue]:
+    """Every tissue that the scene can name: the table's and its own."""
+    table = load_table()
+    own = {
+        name: resolve(material, table).model_copy(update={"name": name}) for name, material in scene.materials.items()
+    }
+    return {**table, **own}
+
+
+def compile_scene(scene: Scene) -> tuple[Program, tuple[Structure, ...]]:
+    """The program and the structure table (row 0 is the background) of a sampled scene."""
+    known = tissues(scene)
+    table = label_table(scene)
+    rows = [Structure("background", 0, "background", known[scene.background])]
+    rows_of: dict[str, list[int]] = {}
+    parents: list[list[int]] = [[]]
+    assembler, spans = Assembler(), []
+    for name, structure in scene.structures.items():
+        above = rows_of[structure.inside] if structure.inside else []
+        mine = []
+        for side, entry in enumerate(table[name]):
+            # copies of a mirrored pair lie in the parent of the same side
+            over = [above[side]] if len(above) == len(table[name]) else above
+            color = structure.color or PALETTE[(entry.label - 1) % len(PALETTE)]
+            tissue = known[structure.material]
+            mine.append(len(rows))
+            rows_of[entry.name] = [len(rows)]
+            rows.append(Structure(entry.name, entry.label, entry.group, tissue, over[0] if over else None, color))
+            parents.append(over)
+        rows_of[name] = mine
+        for side, reflection, offset in copies(structure):
+            try:
+                spans.append(assembler.span(structure, mine[min(side, len(mine) - 1)], reflection, offset))
+            except ValueError as error:
+                raise UserError(f"scene '{scene.name}', structures.{name}: {error}") from None
+    if len(rows) > MOST_LABELS + 1:
+        raise UserError(f"scene '{scene.name}' draws {len(rows) - 1} structures; at most {MOST_LABELS} fit a volume")
+    device = program.device()
+    return Program(
+        code=torch.tensor(assembler.code or [(0, 0)], dtype=torch.int32).to(device),
+        params=torch.tensor(assembler.params or [0.0], dtype=torch.float32).to(device),
+        spans=tuple(spans),
+        family=_families(parents),
+    ), tuple(rows)
+
+
+def _families(parents: list[list[int]]) -> torch.Tensor:
+    """bool [rows, rows]: which rows each row may paint over (all, where it has no parent)."""
+    below = torch.eye(len(parents), dtype=torch.bool)  # below[r, s]: s is r or lies in it
+    for row, over in enumerate(parents):  # parents stand before their children
+        for ancestor in range(row):
+            if any(below[ancestor, p] for p in over):
+                below[ancestor, row] = True
+    family = torch.ones_like(below)
+    for row, over in enumerate(parents):
+        if over:
+            family[row] = below[over].any(dim=0)
+    return family

@@ -1,0 +1,1 @@
+"""Deformers, one a file."""

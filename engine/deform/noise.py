@@ -1,0 +1,47 @@
+"""Noise displacement: the surface moves in and out by OpenSimplex noise, d - A sum_k 2^-k n(2^k p / wavelength)."""
+
+from typing import Annotated
+
+import taichi as ti
+from pydantic import Field
+
+from engine.nodes import Ball, Displacement, register
+from engine.noise import PEAK, SLOPE, noise, permutation
+from engine.vary import NonNegative, Positive, Varying
+
+_HEAD = 3
+
+Octaves = Annotated[int, Field(ge=1, le=8), Varying(low=1, high=8, whole=True)]
+
+
+@register("noise")
+class Noise(Displacement):
+    """Bumps of `amplitude` mm, `wavelength` mm apart, with `octaves` finer layers (each half as high and wide)."""
+
+    amplitude: NonNegative
+    wavelength: Positive
+    octaves: Octaves = 1
+    seed: int | None = None
+
+    @staticmethod
+    @ti.func
+    def displace(d: ti.f32, p, params: ti.template(), o: ti.i32) -> ti.f32:
+        height, frequency, bump = params[o], params[o + 1], 0.0
+        for _ in range(int(params[o + 2])):
+            bump += height * noise(params, o + _HEAD, p * frequency)
+            height *= 0.5
+            frequency *= 2.0
+        return d - bump
+
+    def pack(self) -> list[float]:
+        return [self.amplitude, 1.0 / self.wavelength, float(self.octaves), *permutation(self.seed or 0)]
+
+    def grown(self, ball: Ball) -> Ball:
+        return ball.grown(self.amplitude * PEAK * (2 - 0.5 ** (self.octaves - 1)))
+
+    def lipschitz(self, inner: float) -> float:
+        return inner + self.octaves * SLOPE * self.amplitude / self.wavelength
+
+    @classmethod
+    def example(cls) -> "Noise":
+        return cls(amplitude=1.5, wavelength=12, octaves=2, seed=1)

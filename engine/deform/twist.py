@@ -1,0 +1,38 @@
+"""Twist about the z axis: the plane at height z turns by `rate` * z. Keeps volume.
+
+With s = rate * r the Jacobian is a rotation times a shear of s; its largest singular value is (s + sqrt(s^2 + 4)) / 2.
+"""
+
+import math
+
+import taichi as ti
+
+from engine.nodes import ORIGIN, Ball, Warp, register
+from engine.vary import Number
+
+
+@register("twist")
+class Twist(Warp):
+    """Turns the shape about its z axis by `rate` degrees per mm."""
+
+    rate: Number
+
+    @staticmethod
+    @ti.func
+    def warp(p, params: ti.template(), o: ti.i32):
+        c, s = ti.cos(params[o] * p.z), ti.sin(params[o] * p.z)
+        return ti.math.vec3(c * p.x + s * p.y, -s * p.x + c * p.y, p.z)
+
+    def pack(self) -> list[float]:
+        return [math.radians(self.rate)]
+
+    def deformed(self, ball: Ball) -> Ball:
+        return Ball(ORIGIN, ball.reach)
+
+    def lipschitz(self, ball: Ball) -> float:
+        shear = abs(math.radians(self.rate)) * ball.reach
+        return (shear + math.hypot(shear, 2.0)) / 2
+
+    @classmethod
+    def example(cls) -> "Twist":
+        return cls(rate=3)

@@ -1,0 +1,60 @@
+"""One sample: a drawn scene, its labelled volume, and its images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.errors import UserError
+from engine.grid import Grid
+from engine.random import Stream
+from engine.render.protocol import Protocol
+from engine.render.protocols import PROTOCOLS
+from engine.scene import Scene
+from engine.volume import Image, Volume
+from engine.voxelize import voxelize
+
+MODALITIES = tuple(PROTOCOLS)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one draw of a scene gives.
+
+    Args:
+        name: file name without an ending, `SCENE_0007`.
+        scene: the drawn scene; `draw` of it gives this sample again.
+        volume: labels and coverage.
+        images: by modality, on the volume's grid.
+    """
+
+    name: str
+    scene: Scene
+    volume: Volume
+    images: dict[str, Image]
+
+
+def draw(
+    scene: Scene, seed: int, index: int, modalities: Sequence[str] = MODALITIES, grid: Grid | None = None
+) -> Sample:
+    """Sample number `index` of `scene` under `seed`: a pure function of its arguments.
+
+    Args:
+        scene: as loaded, or already drawn (then `seed` and `index` change nothing but the name).
+        modalities: which images to make, of `ct`, `mr`, `us`; may be empty.
+        grid: the grid to use instead of the scene's own.
+    """
+    drawn = scene.sample(seed, index)
+    volume = voxelize(drawn, grid)
+    images = {
+        name: protocol_of(drawn, name).render(volume, Stream.of(drawn.seed, "image", name)) for name in modalities
+    }
+    return Sample(f"{scene.name}_{index:04d}", drawn, volume, images)
+
+
+def protocol_of(drawn: Scene, modality: str) -> Protocol:
+    """The drawn scene's protocol for `modality`, or the modality's default one."""
+    if modality not in PROTOCOLS:
+        raise UserError(f"modality '{modality}' is unknown; use {', '.join(PROTOCOLS)}")
+    listed = (p for p in drawn.acquire if p.modality == modality)
+    return next(listed, None) or PROTOCOLS[modality]()

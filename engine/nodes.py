@@ -1,0 +1,165 @@
+"""What a scene is built of: shapes, ways to combine them, and deformers. One file each; a decorator registers them.
+
+Every node has a numeric form: a list of float parameters and a Taichi function that reads them. A field is negative
+inside, positive outside, and comes with a Lipschitz bound and a ball that holds the shape: the voxeliser trusts both.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import numpy as np
+
+from engine.strict import Strict
+
+Vector = tuple[float, float, float]
+ORIGIN: Vector = (0.0, 0.0, 0.0)
+
+
+class Ball(NamedTuple):
+    """A ball that holds a shape; radius `inf` for shapes without end, negative for empty ones."""
+
+    centre: Vector
+    radius: float
+
+    def grown(self, by: float) -> Ball:
+        """The ball with `by` mm added to its radius."""
+        return Ball(self.centre, self.radius + by)
+
+    @property
+    def reach(self) -> float:
+        """Distance from the origin to the farthest point of the ball."""
+        return math.hypot(*self.centre) + self.radius
+
+    @classmethod
+    def around(cls, balls: list[Ball]) -> Ball:
+        """A ball that holds all of `balls`."""
+        if any(math.isinf(b.radius) for b in balls):
+            return Ball(ORIGIN, math.inf)
+        low = np.min([np.subtract(b.centre, b.radius) for b in balls], axis=0)
+        high = np.max([np.add(b.centre, b.radius) for b in balls], axis=0)
+        x, y, z = (float(v) for v in (low + high) / 2)
+        radius = max(math.dist((x, y, z), b.centre) + b.radius for b in balls)
+        return cls((x, y, z), radius)
+
+
+class Shape(Strict):
+    """A primitive: a signed field around the local origin.
+
+    A subclass has a `kind: Literal[...]` field and a static Taichi function `distance(p, params, o) -> f32`, whose
+    parameters stand in `params` from `o` on in the order that `pack` gives them.
+    """
+
+    distance: ClassVar[Callable[..., Any]]
+
+    def pack(self) -> list[float]:
+        """Parameters for `distance`."""
+        raise NotImplementedError
+
+    def ball(self) -> Ball:
+        """A ball that holds the shape."""
+        raise NotImplementedError
+
+    def lipschitz(self) -> float:
+        """A bound of how fast `distance` changes per mm."""
+        return 1.0
+
+    @classmethod
+    def example(cls) -> Shape:
+        """A typical one, for tests and documentation."""
+        raise NotImplementedError
+
+
+class Combine(Strict):
+    """How a part joins what stands before it: a static Taichi function `combine(a, b, k) -> f32`, smooth radius `k`.
+
+    Each must be 1-Lipschitz in the larger of its arguments' bounds.
+    """
+
+    combine: ClassVar[Callable[..., Any]]
+
+    @staticmethod
+    def ball(a: Ball, b: Ball, smooth: float) -> Ball:
+        """A ball that holds the result."""
+        raise NotImplementedError
+
+
+class Deformer(Strict):
+    """Changes a shape. Either a `Warp` of space or a `Displacement` of the surface."""
+
+    def pack(self) -> list[float]:
+        """Parameters of the Taichi function."""
+        raise NotImplementedError
+
+    @classmethod
+    def example(cls) -> Deformer:
+        """A typical one, for tests and documentation."""
+        raise NotImplementedError
+
+
+class Warp(Deformer):
+    """Moves points: a static Taichi function `warp(p, params, o) -> vec3` from deformed to undeformed space.
+
+    It is applied inside the ball that `deformed` gives, where `lipschitz` holds; outside, the field goes on with the
+    distance to that ball.
+    """
+
+    warp: ClassVar[Callable[..., Any]]
+
+    def deformed(self, ball: Ball) -> Ball:
+        """A ball that holds the deformed shape, if `ball` holds the undeformed one; ValueError where there is none."""
+        raise NotImplementedError
+
+    def lipschitz(self, ball: Ball) -> float:
+        """A bound of how much `warp` stretches distances inside `ball` (in deformed space)."""
+        raise NotImplementedError
+
+
+class Displacement(Deformer):
+    """Moves the surface along its normal: a static Taichi function `displace(d, p, params, o) -> f32`."""
+
+    displace: ClassVar[Callable[..., Any]]
+
+    def grown(self, ball: Ball) -> Ball:
+        """A ball that holds the result."""
+        raise NotImplementedError
+
+    def lipschitz(self, inner: float) -> float:
+        """The bound of the result, given the bound of the undeformed field."""
+        raise NotImplementedError
+
+
+SHAPES: dict[str, type[Shape]] = {}
+COMBINES: dict[str, type[Combine]] = {}
+DEFORMERS: dict[str, type[Deformer]] = {}
+
+N = TypeVar("N", bound=type)
+
+
+def register(name: str) -> Callable[[N], N]:
+    """Class decorator: makes a node known to scenes as `name`."""
+
+    def add(cls: N) -> N:
+        base, table = next(
+            (base, table)
+            for base, table in ((Shape, SHAPES), (Combine, COMBINES), (Deformer, DEFORMERS))
+            if issubclass(cls, base)
+        )
+        if name in table:
+            raise ValueError(f"{base.__name__.lower()} '{name}' is registered twice")
+        table[name] = cls  # type: ignore[index]
+        return cls
+
+    return add
+
+
+def discover() -> None:
+    """Import every file of `shapes`, `combine` and `deform`, so that the tables are complete."""
+    for folder in ("shapes", "combine", "deform"):
+        package = importlib.import_module(f"engine.{folder}")
+        for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
+            importlib.import_module(f"engine.{folder}.{module}")

@@ -1,0 +1,1 @@
+"""Images of a volume as CT, MR and ultrasound scanners make them."""

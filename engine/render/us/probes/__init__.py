@@ -1,0 +1,1 @@
+"""Ultrasound probes, one a file."""

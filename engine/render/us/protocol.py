@@ -1,0 +1,120 @@
+"""The ultrasound protocol: a probe, what it is set to, and how its frames become a volume."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
+
+import numpy as np
+import torch
+from pydantic import BeforeValidator, Field
+
+from engine.device import device
+from engine.grid import Grid
+from engine.random import Stream
+from engine.render.protocol import Protocol
+from engine.render.us import display
+from engine.render.us.acoustics import Medium
+from engine.render.us.lattice import Lattice, lay, project
+from engine.render.us.path import trace
+from engine.render.us.placement import Pose, place, reach
+from engine.render.us.probe import PROBES, Probe, discover
+from engine.render.us.probes.curved import Curved
+from engine.render.us.speckle import Blur
+from engine.vary import NonNegative, Number, Positive, Varying
+from engine.volume import Image, Volume
+
+discover()
+
+
+def _named(value: Any) -> Any:
+    """`probe: linear` is short for `probe: {kind: linear}`."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+if TYPE_CHECKING:
+    AnyProbe = Probe
+else:
+    _Kinds = Union[tuple(PROBES.values())]  # noqa: UP007
+    _Written = Union[str, _Kinds]  # noqa: UP007
+    AnyProbe = Annotated[_Kinds, Field(discriminator="kind"), BeforeValidator(_named, json_schema_input_type=_Written)]
+
+Megahertz = Annotated[float, Field(ge=2, le=15), Varying(low=2, high=15)]
+Depth = Annotated[float, Field(gt=0, le=400), Varying(low=0, high=400, open=True)]
+Turn = Annotated[float, Field(ge=-360, le=360), Varying(low=-360, high=360)]
+
+#: Bytes of beam-space samples worked on at a time.
+CHUNK_BYTES = 48 << 20
+#: Deepest picture, mm, where none is asked for.
+DEEPEST_MM = 240.0
+
+
+class US(Protocol):
+    """B-mode frames of every axial slice, from a probe swept along z; grey 0..255, 0 outside the field of view."""
+
+    unit: ClassVar[str] = "grey"
+
+    modality: Literal["us"] = "us"
+    probe: AnyProbe = Field(default_factory=Curved.example, description="the transducer: its kind and geometry")
+    frequency_mhz: Megahertz = Field(3.5, description="centre frequency, MHz")
+    depth_mm: Depth | None = Field(None, description="depth of the picture, mm; by default as deep as the volume")
+    focus_mm: Positive | None = Field(None, description="depth of the transmit focus, mm; by default half the depth")
+    dynamic_range_db: Positive = Field(60.0, description="decibels from black to white")
+    gain_db: Number = Field(0.0, description="gain of the whole picture, dB")
+    tgc_db_cm_mhz: NonNegative = Field(0.5, description="attenuation that time-gain compensation makes up for; 0: none")
+    noise_db: Number = Field(-78.0, description="receiver's noise, dB over liver's echo at the probe")
+    rotation_deg: Turn = Field(0.0, description="side the probe stands on: 0 front, 90 left, 180 back")
+    tilt_deg: Turn = Field(0.0, description="turns the probe about its contact point, in the slice")
+    offset_mm: Number = Field(0.0, description="moves the probe sideways along the skin, mm")
+    press_mm: NonNegative = Field(3.0, description="how far the face is pressed into the skin, mm")
+    position_mm: tuple[Number, Number] | None = Field(
+        None, description="middle of the probe's face (x, y), mm from the volume's middle, instead of the skin"
+    )
+
+    def render(self, volume: Volume, stream: Stream) -> Image:
+        """The B-mode picture of `volume`; raises UserError where the probe has no place to stand."""
+        pose = place(volume, self.rotation_deg, self.tilt_deg, self.offset_mm, self.press_mm, self.position_mm)
+        depth = self.depth_mm or min(max(reach(volume.grid, pose), 10.0), DEEPEST_MM)
+        focus = self.focus_mm or 0.5 * depth
+        lattice = lay(self.probe, volume.grid, pose, self.frequency_mhz, focus, depth)
+        blur = Blur(lattice, self.frequency_mhz, focus, volume.grid.spacing[2])
+        medium = Medium.of(volume, self.frequency_mhz, stream.child("texture"))
+        data = self._scan(volume.grid, medium, lattice, blur, pose, stream.child("scatterers"))
+        return Image(volume.grid, data, "us", self.unit, self._header(lattice, blur, pose, focus))
+
+    def _scan(
+        self, grid: Grid, medium: Medium, lattice: Lattice, blur: Blur, pose: Pose, stream: Stream
+    ) -> torch.Tensor:
+        """Frames of all slices on the volume's grid, a chunk of slices at a time."""
+        nz = grid.size[2]
+        beam, range_mm = project(lattice, grid, pose)
+        # grey samples are averaged over half a voxel, which interpolation makes about one
+        pooled = max(1, min(lattice.samples, round(0.5 * lattice.voxel_mm / lattice.step_mm)))
+        sample = range_mm / (lattice.step_mm * pooled) - 0.5
+        columns, rows = (torch.from_numpy(a.astype(np.float32)).to(device()) for a in (beam, sample))
+        average = 0.2 * self.frequency_mhz * self.tgc_db_cm_mhz
+        gain = self.gain_db + average * lattice.ranges
+        loss = 0.1 * self.frequency_mhz  # soft tissue, two ways, dB/mm: 0.5 dB/cm/MHz
+        noise = 10.0 ** (self.noise_db / 20.0)
+        out = torch.empty(grid.shape, dtype=torch.float32, device=device())
+        chunk = max(1, CHUNK_BYTES // (8 * lattice.beams * lattice.samples) - 2 * blur.halo)
+        for first in range(0, nz, chunk):
+            last = min(first + chunk, nz)
+            echoes = trace(medium, lattice, np.arange(first - blur.halo, last + blur.halo), grid.spacing, loss)
+            envelope = blur.envelope(echoes, lattice, first - blur.halo, noise, stream)
+            grey = display.compress(envelope, gain, self.dynamic_range_db, pooled)
+            display.convert(grey, columns, rows, out[first:last])
+        return out
+
+    def _header(self, lattice: Lattice, blur: Blur, pose: Pose, focus_mm: float) -> dict[str, Any]:
+        """What was simulated: the protocol with its defaults resolved, the probe's pose and the resolution."""
+        middle = int(np.clip(focus_mm / lattice.step_mm, 0, lattice.samples - 1))
+        return self.model_dump(mode="json") | {
+            "depth_mm": lattice.depth_mm,
+            "focus_mm": focus_mm,
+            "face_mm": list(pose.face),
+            "axis": list(pose.axis),
+            "beams": lattice.beams,
+            "axial_resolution_mm": blur.axial_mm,
+            "lateral_resolution_mm": float(blur.lateral_mm[middle]),
+            "slice_thickness_mm": float(blur.elevation_mm[middle]),
+        }

@@ -1,0 +1,274 @@
+"""Reading scene files: YAML with includes, checked against the types, every mistake located."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from engine.errors import UserError
+from engine.render.protocols import PROTOCOLS
+from engine.scene import check
+from engine.scene.errors import Mistake, Place, SceneError, did_you_mean
+from engine.scene.model import KINDS, PARTS, Scene
+from engine.vary import DISTRIBUTIONS
+
+_SHARED = ("vars", "materials", "structures")
+_FILE = "_viscera_file"  # on every container: the file it stands in
+_FROM = "_viscera_from"  # on mappings: place and file of the keys that were merged in
+
+
+def load(path: str | Path) -> Scene:
+    """The scene in a YAML file.
+
+    Raises:
+        SceneError: with every mistake in the file and the files it includes.
+        UserError: where a file is missing or is no text.
+    """
+    path = Path(path)
+    document = read(path)
+    try:
+        scene = Scene.model_validate(document)
+    except ValidationError as error:
+        raise SceneError(path, explain(error, document)) from None
+    mistakes = check.check(scene, document, functools.partial(place_of, document))
+    if mistakes:
+        raise SceneError(path, mistakes)
+    return scene
+
+
+def read(path: Path, above: tuple[Path, ...] = ()) -> CommentedMap:
+    """The YAML document in `path` with what it includes merged in; its own entries win."""
+    document = parse(path)
+    if not isinstance(document, CommentedMap):
+        raise SceneError(path, [Mistake("a scene is a mapping: viscera, name, grid, structures, ...", Place(path))])
+    _mark(document, path)
+    names = document.get("include") or []
+    for i, name in enumerate(names if isinstance(names, list) else []):
+        target = (path.parent / str(name)).resolve()
+        chain = (*above, path.resolve())
+        here = _item_place(names, i)
+        if target in chain:
+            trail = " -> ".join(p.name for p in (*chain, target))
+            raise SceneError(path, [Mistake("files include each other in a circle", here, help=trail)])
+        if not target.is_file():
+            raise SceneError(
+                path, [Mistake(f"included file '{name}' does not exist", here, help=f"looked for {target}")]
+            )
+        _merge(document, read(target, chain))
+    return document
+
+
+def parse(path: Path) -> Any:
+    """The YAML document in `path`, with the place of every key; UserError where it is missing or no YAML."""
+    try:
+        return YAML().load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder; name a file in it") from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{path}: cannot be read as text ({error})") from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problem = " ".join((error.problem or "not YAML").split())
+        raise SceneError(path, [Mistake(f"not valid YAML: {problem}", Place(path, mark.line, mark.column))]) from None
+    except RecursionError:
+        raise UserError(f"{path}: is nested too deeply to be read") from None
+    except YAMLError as error:
+        raise UserError(f"{path}: not valid YAML ({error})") from None
+
+
+def _mark(node: Any, path: Path) -> None:
+    """Note on every container which file it came from."""
+    if isinstance(node, (CommentedMap, CommentedSeq)):
+        setattr(node, _FILE, path)
+        for child in node.values() if isinstance(node, CommentedMap) else node:
+            _mark(child, path)
+
+
+def _merge(document: CommentedMap, included: CommentedMap) -> None:
+    for section in _SHARED:
+        theirs = included.get(section)
+        if isinstance(theirs, CommentedMap):
+            if section not in document:
+                document[section] = CommentedMap()
+                setattr(document[section], _FILE, getattr(theirs, _FILE))
+            ours = document[section]
+            merged = ours.__dict__.setdefault(_FROM, {}) if isinstance(ours, CommentedMap) else {}
+            for key in theirs if isinstance(ours, CommentedMap) else ():
+                if key not in ours:
+                    ours[key] = theirs[key]
+                    merged[key] = theirs
+
+
+# --- places -----------------------------------------------------------------------------------------------------------
+
+
+def place_of(document: CommentedMap, loc: tuple[str | int, ...], value: bool = True) -> Place:
+    """Where `loc` stands: its value, or its key. Parts of `loc` that are not in the document (tags) are skipped."""
+    return _walk(document, loc, value)[0]
+
+
+def _walk(document: CommentedMap, loc: tuple[str | int, ...], value: bool) -> tuple[Place, Any]:
+    """The place of `loc` and the node there."""
+    node: Any = document
+    place = Place(getattr(document, _FILE))
+    for key in loc:
+        if isinstance(node, CommentedMap) and key in node:
+            place, node = _key_place(node, key, value), node[key]
+        elif isinstance(node, CommentedSeq) and isinstance(key, int) and key < len(node):
+            place, node = _item_place(node, key), node[key]
+    return place, node
+
+
+def _key_place(node: CommentedMap, key: Any, value: bool) -> Place:
+    plain = value and not isinstance(node[key], (CommentedMap, CommentedSeq))
+    home = getattr(node, _FROM, {}).get(key, node)  # the mapping that the key was written in
+    while key in getattr(home, _FROM, {}):
+        home = getattr(home, _FROM)[key]
+    if key not in (home.lc.data or {}):  # a section that only included files have
+        return Place(getattr(home, _FILE))
+    line, column = home.lc.value(key) if plain else home.lc.key(key)
+    return Place(getattr(home, _FILE), line, column, len(str(node[key] if plain else key)))
+
+
+def _item_place(node: Any, index: int) -> Place:
+    line, column = node.lc.item(index)
+    width = 1 if isinstance(node[index], (CommentedMap, CommentedSeq)) else len(str(node[index]))
+    return Place(getattr(node, _FILE), line, column, width)
+
+
+# --- explanations -----------------------------------------------------------------------------------------------------
+
+
+def explain(error: ValidationError, document: CommentedMap) -> list[Mistake]:
+    """What pydantic found, as mistakes with places. A misspelt required field is one mistake, not two."""
+    details = error.errors(include_url=False)
+    mistakes: dict[tuple[Any, ...], Mistake] = {}
+    misspelt = {
+        (extra["loc"][:-1], missing["loc"][-1])
+        for extra in details
+        if extra["type"] == "extra_forbidden"
+        for missing in details
+        if missing["type"] == "missing" and missing["loc"][:-1] == extra["loc"][:-1]
+        if did_you_mean(str(extra["loc"][-1]), [str(missing["loc"][-1])])
+    }
+    for detail in details:
+        if detail["type"] == "missing" and (detail["loc"][:-1], detail["loc"][-1]) in misspelt:
+            continue
+        mistake = _EXPLAIN.get(detail["type"], _plain)(detail, document)
+        mistakes.setdefault((mistake.place, mistake.message), mistake)
+    return list(mistakes.values())
+
+
+def _unknown_field(detail: Any, document: CommentedMap) -> Mistake:
+    *above, word = detail["loc"]
+    fields = _fields_at(tuple(above), document)
+    listed = ", ".join(fields[:14]) + (", ..." if len(fields) > 14 else "")
+    place = place_of(document, detail["loc"], value=False)
+    return Mistake(f"unknown field '{word}'", place, did_you_mean(str(word), fields), f"fields here: {listed}")
+
+
+def _missing(detail: Any, document: CommentedMap) -> Mistake:
+    *above, word = detail["loc"]
+    owner = next((str(k) for k in reversed(above) if isinstance(k, str) and k not in KINDS), "the scene")
+    return Mistake(
+        f"'{owner}' needs '{word}'", place_of(document, tuple(above), value=False), f"add '{word}: ...' here"
+    )
+
+
+def _unknown_tag(detail: Any, document: CommentedMap) -> Mistake:
+    _, node = _walk(document, detail["loc"], True)
+    key = "modality" if "acquire" in detail["loc"] else "kind"
+    known = tuple(PROTOCOLS) if key == "modality" else KINDS
+    if isinstance(node, Mapping) and key in node:
+        place = _key_place(node, key, True)  # type: ignore[arg-type]
+        word = str(node[key])
+        return Mistake(f"'{word}' is no {key}", place, did_you_mean(word, known), f"one of: {', '.join(known)}")
+    place = place_of(document, detail["loc"], value=False)
+    return Mistake(f"cannot tell what this is: no '{key}'", place, f"add '{key}: ...'", f"one of: {', '.join(known)}")
+
+
+def _no_distribution(detail: Any, document: CommentedMap) -> Mistake:
+    place, node = _walk(document, detail["loc"], True)
+    word = next(iter(node), "") if isinstance(node, CommentedMap) else ""
+    if word:
+        place = _key_place(node, word, False)
+    known = ", ".join(DISTRIBUTIONS)
+    return Mistake(
+        f"'{word}' is no way to write a number",
+        place,
+        did_you_mean(str(word), DISTRIBUTIONS),
+        f"a number, $name, or one of: {known}",
+    )
+
+
+def _plain(detail: Any, document: CommentedMap) -> Mistake:
+    message = detail["msg"].removeprefix("Value error, ")
+    where = ".".join(str(k) for k in detail["loc"] if k not in KINDS)
+    return Mistake(
+        message[0].lower() + message[1:], place_of(document, detail["loc"]), help=f"in {where}" if where else ""
+    )
+
+
+_EXPLAIN: dict[str, Callable[[Any, CommentedMap], Mistake]] = {
+    "extra_forbidden": _unknown_field,
+    "missing": _missing,
+    "union_tag_invalid": _unknown_tag,
+    "union_tag_not_found": _unknown_tag,
+    "distribution": _no_distribution,
+}
+
+
+def _fields_at(loc: tuple[str | int, ...], document: CommentedMap) -> list[str]:
+    """Names of the fields that the model at `loc` takes, its own first."""
+    model: Any = Scene
+    node: Any = document
+    for key in loc:
+        if isinstance(node, CommentedMap) and key in node:
+            node = node[key]
+            model = _member(model, key, node)
+        elif isinstance(node, CommentedSeq) and isinstance(key, int) and key < len(node):
+            node = node[key]
+            model = _chosen(model, node)
+    if isinstance(node, CommentedMap) and not (isinstance(model, type) and issubclass(model, BaseModel)):
+        kind = next((k for k in node if k in DISTRIBUTIONS), None)
+        model = DISTRIBUTIONS[kind] if kind else model
+    fields = getattr(model, "model_fields", {})
+    own = getattr(model, "__annotations__", {})
+    return sorted(fields, key=lambda name: name not in own)
+
+
+def _member(model: Any, key: Any, node: Any) -> Any:
+    field = getattr(model, "model_fields", {}).get(key)
+    return _chosen(field.annotation if field else model, node)
+
+
+def _chosen(annotation: Any, node: Any) -> Any:
+    """The model among those that `annotation` admits which `node` means to be."""
+    models = list(_models(annotation))
+    if isinstance(node, CommentedMap):
+        for name in ("kind", "modality"):
+            tag = node.get(name)
+            for model in models:
+                field = model.model_fields.get(name)
+                if field is not None and field.default == tag:
+                    return model
+    return models[0] if len(models) == 1 else annotation
+
+
+def _models(annotation: Any) -> Any:
+    """Every model named anywhere in an annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _models(argument)
+    if not getattr(annotation, "__args__", ()) and getattr(annotation, "__forward_arg__", "") == "Part":
+        yield from PARTS

@@ -1,0 +1,37 @@
+"""JSON Schema of the scene language, for completion and checks in editors."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from engine.scene.model import Scene
+
+
+def schema() -> dict[str, Any]:
+    """The schema; what occurs often (ways to write a number) stands once, under `$defs`."""
+    document = Scene.model_json_schema(by_alias=True)
+    document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    document["title"] = "Viscera scene"
+    return _share_repeated(document)
+
+
+def _share_repeated(document: dict[str, Any]) -> dict[str, Any]:
+    """The same schema with every repeated `anyOf` over distributions moved to `$defs`."""
+    shared: dict[str, str] = {}
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, list):
+            return [walk(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        choices = node.get("anyOf")
+        if isinstance(choices, list) and any("uniform" in c.get("properties", {}) for c in choices):
+            name = shared.setdefault(json.dumps(choices, sort_keys=True), f"Number{len(shared) + 1}")
+            rest = {key: walk(value) for key, value in node.items() if key != "anyOf"}
+            return {"$ref": f"#/$defs/{name}", **rest}
+        return {key: walk(value) for key, value in node.items()}
+
+    out = walk(document)
+    out["$defs"] |= {name: {"anyOf": json.loads(text)} for text, name in shared.items()}
+    return out

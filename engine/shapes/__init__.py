@@ -1,0 +1,1 @@
+"""Primitives, one a file."""

@@ -1,0 +1,59 @@
+"""Chains of tapered capsules: the common form of tubes and vessel trees.
+
+A chain is stored as chunks of `CHUNK` segments with a ball around each chunk. The field is the minimum over segments of
+|p - a - t (b - a)| - lerp(r_a, r_b, t); a chunk whose ball is farther away than the best so far is skipped, which
+cannot change the minimum.
+"""
+
+import numpy as np
+import taichi as ti
+
+from engine.nodes import Ball
+
+CHUNK = 8
+_SEGMENT = 8  # ax ay az ra bx by bz rb
+_HEAD = 4  # centre and radius of a chunk's ball
+
+vec3 = ti.math.vec3
+
+
+@ti.func
+def distance_to_segments(p, params: ti.template(), o: ti.i32) -> ti.f32:
+    chunks = int(params[o])
+    best = 1e9
+    for c in range(chunks):
+        head = o + 1 + c * (_HEAD + CHUNK * _SEGMENT)
+        near = (p - vec3(params[head], params[head + 1], params[head + 2])).norm() - params[head + 3]
+        if near < best:
+            for s in range(CHUNK):
+                q = head + _HEAD + s * _SEGMENT
+                a = vec3(params[q], params[q + 1], params[q + 2])
+                ba = vec3(params[q + 4], params[q + 5], params[q + 6]) - a
+                t = ti.math.clamp((p - a).dot(ba) / ti.max(ba.dot(ba), 1e-12), 0.0, 1.0)
+                d = (p - a - t * ba).norm() - ti.math.mix(params[q + 3], params[q + 7], t)
+                best = ti.min(best, d)
+    return best
+
+
+def pack_segments(segments: np.ndarray) -> list[float]:
+    """Parameters of `distance_to_segments` for segments (n, 2, 4): both ends' x, y, z and radius, in mm."""
+    fill = -len(segments) % CHUNK
+    padded = np.concatenate([segments, np.repeat(segments[-1:], fill, axis=0)])
+    out = [float(len(padded) // CHUNK)]
+    for chunk in padded.reshape(-1, CHUNK, 2, 4):
+        ball = ball_of_segments(chunk)
+        out += [*ball.centre, ball.radius, *chunk.reshape(-1).tolist()]
+    return out
+
+
+def ball_of_segments(segments: np.ndarray) -> Ball:
+    """A ball around segments (n, 2, 4)."""
+    ends = segments.reshape(-1, 4)
+    return Ball.around([Ball((x, y, z), r) for x, y, z, r in ends.tolist()])
+
+
+def slope_of_segments(segments: np.ndarray) -> float:
+    """The Lipschitz bound of the field: 1 + the steepest taper."""
+    length = np.linalg.norm(segments[:, 1, :3] - segments[:, 0, :3], axis=1)
+    taper = np.abs(segments[:, 1, 3] - segments[:, 0, 3])
+    return 1.0 + float(np.max(taper / np.maximum(length, 1e-6)))

@@ -1,0 +1,169 @@
+"""Tissues: what a structure is made of, in the quantities that CT, MR and ultrasound see.
+
+The table is `tissues.yaml`; every value there stands with its source. A scene's own `materials` take a tissue of the
+table (`like`) and change some of its values, or set all of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+from rapidfuzz import process
+from ruamel.yaml import YAML
+
+from engine.errors import UserError
+from engine.strict import Strict
+from engine.vary import Fraction, Name, NonNegative, Number, Positive
+
+#: Chemical symbols by atomic number, hydrogen to uranium: what attenuation is tabulated for.
+ELEMENTS = tuple(
+    (
+        "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr "
+        "Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir "
+        "Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U"
+    ).split()
+)
+#: Field strengths (tesla) that relaxation times are given at.
+FIELDS_T = (1.5, 3.0)
+
+
+class Material(Strict):
+    """A tissue as a user writes it: a base and what differs from it. None keeps the base's value; the base is `water`
+    where `like` is left out."""
+
+    like: Name | None = Field(None, description="tissue to start from; water if left out")
+    # CT
+    density_g_cm3: NonNegative | None = Field(None, description="mass density, g/cm^3")
+    composition: dict[str, Fraction] | None = Field(None, description="mass fraction of each element")
+    iodine_mg_ml: NonNegative | None = Field(None, description="iodine contrast agent, mg/mL")
+    hu: Number | None = Field(None, description="CT number at every tube voltage, instead of composition and iodine")
+    # MR
+    t1_ms: Positive | None = Field(None, description="T1 at every field strength, ms")
+    t2_ms: Positive | None = Field(None, description="T2 at every field strength, ms")
+    pd: Fraction | None = Field(None, description="MR-visible proton density relative to water")
+    chi_ppm: Number | None = Field(None, description="magnetic susceptibility, ppm")
+    # ultrasound
+    sound_speed_m_s: Positive | None = Field(None, description="speed of sound, m/s")
+    attenuation_db_cm: NonNegative | None = Field(None, description="attenuation at 1 MHz, dB/cm")
+    attenuation_power: Positive | None = Field(None, description="power of frequency that attenuation grows with")
+    backscatter_db: Number | None = Field(None, description="backscattered power relative to liver, dB")
+    # heterogeneity
+    texture: NonNegative | None = Field(None, description="relative sd of MR signal and scatterers within the tissue")
+    texture_mm: Positive | None = Field(None, description="correlation length of that variation, mm")
+    texture_density: NonNegative | None = Field(None, description="relative sd of mass density within the tissue")
+
+    @field_validator("composition")
+    @classmethod
+    def _elements(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is None:
+            return None
+        unknown = [symbol for symbol in value if symbol not in ELEMENTS]
+        if unknown:
+            raise PydanticCustomError(
+                "element", "'{symbol}' is not a chemical symbol; write them as H, C, N, O, Ca", {"symbol": unknown[0]}
+            )
+        shares = list(value.values())
+        if all(isinstance(share, (int, float)) for share in shares) and abs(sum(shares) - 1) > 0.05:
+            total = f"{sum(shares):g}"
+            raise PydanticCustomError(
+                "fractions", "mass fractions must add up to 1, they make {total}", {"total": total}
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _one_ct_number(self) -> Material:
+        others = [name for name in ("composition", "iodine_mg_ml") if getattr(self, name) is not None]
+        if self.hu is not None and others:
+            raise PydanticCustomError(
+                "hu", "hu already is the CT number; leave out hu or {others}", {"others": " and ".join(others)}
+            )
+        return self
+
+
+class Tissue(Strict):
+    """A tissue with every value known: what the renderers read.
+
+    Units as in `Material`; relaxation times are given by field strength in tesla (1.5 and 3.0).
+    """
+
+    name: str
+    density_g_cm3: float
+    composition: dict[str, float]
+    t1_ms: dict[float, float]
+    t2_ms: dict[float, float]
+    pd: float
+    chi_ppm: float
+    sound_speed_m_s: float
+    attenuation_db_cm: float
+    attenuation_power: float
+    backscatter_db: float
+    iodine_mg_ml: float = 0.0
+    hu: float | None = None
+    texture: float = 0.0
+    texture_mm: float = 3.0
+    texture_density: float = 0.0
+
+
+def read_table() -> dict[str, Any]:
+    """`tissues.yaml` as it is written: `sources`, and `tissues` whose values are `[value, kind, source]`."""
+    return YAML(typ="safe").load(files("engine").joinpath("tissues.yaml").read_text(encoding="utf-8"))
+
+
+@functools.lru_cache(maxsize=1)
+def load_table() -> Mapping[str, Tissue]:
+    """Every tissue by name and alias (an alias gives the same object); read-only."""
+    table: dict[str, Tissue] = {}
+    for name, block in read_table()["tissues"].items():
+        aliases = block.pop("aliases", [])
+        made = Tissue(name=name, **{key: _values(entry) for key, entry in block.items()})
+        for known_as in (name, *aliases):
+            if known_as in table:
+                raise ValueError(f"tissues.yaml: '{known_as}' names two tissues")
+            table[known_as] = made
+    return MappingProxyType(table)
+
+
+def _values(entry: Any) -> Any:
+    """The value of `[value, kind, source]`, or of each such entry by field strength."""
+    return {key: value[0] for key, value in entry.items()} if isinstance(entry, dict) else entry[0]
+
+
+def tissue(name: str, table: Mapping[str, Tissue] | None = None) -> Tissue:
+    """The tissue called `name`; a UserError that names the nearest ones where there is none."""
+    known = load_table() if table is None else table
+    if name in known:
+        return known[name]
+    near = [match[0] for match in process.extract(name, list(known), limit=3, score_cutoff=60)]
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+    raise UserError(f"tissue '{name}' is unknown; {hint}")
+
+
+def resolve(what: str | Material, table: Mapping[str, Tissue] | None = None, name: str | None = None) -> Tissue:
+    """The tissue that a name or a material of plain numbers stands for.
+
+    Args:
+        what: a tissue's name, or a material; one without `like` starts from water.
+        table: tissues to look names up in; the table of this package if left out. A scene with materials of its own
+            passes a dict that holds both.
+        name: the result's name; the base's if left out.
+    """
+    if isinstance(what, str):
+        return tissue(what, table)
+    base = tissue(what.like or "water", table)
+    changes = {key: value for key, value in what if value is not None and key != "like"}
+    for key in ("t1_ms", "t2_ms"):
+        if key in changes:
+            changes[key] = dict.fromkeys(FIELDS_T, changes[key])
+    if (
+        "hu" not in changes
+        and base.hu is not None
+        and {"density_g_cm3", "composition", "iodine_mg_ml"} & changes.keys()
+    ):
+        changes["hu"] = None  # what the base fixed no longer describes this composition
+    return Tissue.model_validate({**dict(base), "name": name or base.name, **changes})

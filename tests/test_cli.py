@@ -1,0 +1,157 @@
+"""The command line: what it says, what it writes, how it ends."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator
+from PIL import Image
+from ruamel.yaml import YAML
+
+import viscera
+from viscera import SCENES
+
+SCENE = """\
+viscera: 1
+name: small
+grid: {size: [24, 20, 16], spacing: [4, 4, 4]}
+structures:
+  body: {kind: ellipsoid, material: muscle, radii: [40, 34, 90]}
+  organ: {kind: blob, material: liver, inside: body, radius: {uniform: [12, 18]}}
+"""
+
+
+@pytest.fixture
+def scene(tmp_path):
+    path = tmp_path / "small.yaml"
+    path.write_text(SCENE)
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command; gives its exit code, output and errors."""
+
+    def call(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["viscera", *map(str, arguments)])
+        code = 0
+        try:
+            viscera.main()
+        except SystemExit as leave:
+            code = leave.code or 0
+        out = capsys.readouterr()
+        assert "Traceback" not in out.err
+        return code, out.out, out.err
+
+    return call
+
+
+def test_help_names_every_command(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    for name in "new validate schema generate view train evaluate segment run bench info".split():
+        assert f"\n  {name} " in out
+
+
+def test_the_gallery_is_valid(run):
+    code, out, _ = run("validate", *sorted(SCENES.glob("*.yaml")), "abdomen")
+    assert code == 0
+    assert out.count(": valid; ") == len(list(SCENES.glob("*.yaml"))) + 1
+
+
+def test_invalid_scenes_end_with_2_and_name_all(run, scene):
+    wrong = scene.with_name("wrong.yaml")
+    wrong.write_text(SCENE.replace("radii", "radius").replace("liver", "livr"))
+    code, out, err = run("validate", scene, wrong, "nosuch")
+    assert code == 2
+    assert "small.yaml: valid" in out
+    assert "did you mean 'radii'?" in err
+    assert "the gallery has no such scene; it has: abdomen" in err
+
+
+def test_schema_accepts_the_gallery_and_refuses_mistakes(run):
+    _, out, _ = run("schema")
+    check = Draft202012Validator(json.loads(out))
+    for path in SCENES.glob("*.yaml"):
+        document = json.loads(json.dumps(YAML(typ="safe").load(path.read_text())))
+        assert list(check.iter_errors(document)) == []
+        document["structures"][next(iter(document["structures"]))]["colour"] = "red"
+        assert list(check.iter_errors(document))
+
+
+def test_a_new_scene_is_valid_and_nothing_is_overwritten(run, tmp_path):
+    path = tmp_path / "adrenal.yaml"
+    assert run("new", path)[0] == 0
+    assert run("validate", path)[0] == 0
+    code, _, err = run("new", path)
+    assert code == 2
+    assert "exists already" in err
+    assert run("new", tmp_path / "adrenal.txt")[0] == 2
+
+
+def test_info_is_json_where_asked(run):
+    facts = json.loads(run("info", "--json")[1])
+    assert facts["scenes"][:1] == ["abdomen"]
+    assert facts["torch"]
+    assert "taichi" in run("info")[1]
+
+
+def test_generate_writes_a_dataset_that_others_read(run, scene, tmp_path):
+    out = tmp_path / "data"
+    code, said, err = run(
+        "generate", scene, "--count", 2, "--seed", 3, "--size", 32, "--modalities", "ct,mr", "--out", out
+    )
+    assert (code, err) == (0, "")
+    assert "2 volumes" in said
+    names = sorted(p.name for p in (out / "imagesTr").iterdir())
+    assert names == [f"small_000{i}_000{c}.nii.gz" for i in range(2) for c in range(2)]
+    labels, ct = nib.load(out / "labelsTr/small_0000.nii.gz"), nib.load(out / "imagesTr/small_0000_0000.nii.gz")
+    assert labels.shape == ct.shape == (32, 27, 21)
+    assert np.array_equal(labels.affine, ct.affine)
+    assert set(np.unique(labels.get_fdata())) == {0, 1, 2}
+
+
+def test_generate_refuses_what_cannot_be(run, scene, tmp_path):
+    out = tmp_path / "data"
+    for arguments, message in (
+        (["--modalities", "ct,pet"], "modality 'pet' is unknown"),
+        (["--size", "3"], "3 is not in the range x>=8"),
+        (["--count", "0"], "0 is not in the range x>=1"),
+        (["--size", "30000"], "GiB are free"),
+        (["--spacing", "-1"], "spacing"),
+        (["--device", "cuda"], "cuda"),
+    ):
+        code, _, err = run("generate", scene, "--out", out, *arguments)
+        assert code == 2, arguments
+        assert message in err
+        assert not out.exists() or not list(out.rglob("*.nii.gz"))
+
+
+def test_view_writes_a_picture(run, scene, tmp_path, offscreen):
+    picture = tmp_path / "small.png"
+    assert run("view", scene, "--screenshot", picture, "--modality", "ct")[0] == 0
+    assert picture.stat().st_size > 20_000
+    code, _, err = run("view", tmp_path / "nothing.nii.gz", "--screenshot", picture)
+    assert code == 2
+    assert "nothing.nii.gz" in err
+
+
+def test_gallery_draws_one_sheet(run, scene, tmp_path, offscreen):
+    sheet = tmp_path / "sheet.png"
+    assert run("gallery", scene, "--out", sheet, "--size", "20")[0] == 0
+    with Image.open(sheet) as picture:
+        assert picture.width > 5 * 320
+
+
+def test_missing_inputs_of_the_trainer_are_named(run, tmp_path):
+    for command in (
+        ["train", tmp_path / "no.yaml"],
+        ["run", tmp_path / "no.yaml"],
+        ["evaluate", tmp_path / "no-model", tmp_path / "no-data", "--out", tmp_path / "out"],
+        ["segment", tmp_path / "no-model", tmp_path / "no.nii.gz", "--point", "0,0,0", "--out", tmp_path / "m.nii.gz"],
+        ["segment", tmp_path / "no-model", tmp_path / "no.nii.gz", "--point", "0,x,0", "--out", tmp_path / "m.nii.gz"],
+    ):
+        code, _, err = run(*command)
+        assert code == 2, command
+        assert err.strip()

@@ -1,0 +1,105 @@
+import json
+
+import pytest
+import torch
+
+from engine.errors import UserError
+from trainer.model import build, predictor
+from trainer.sizes import Spec, settings
+from trainer.weights import load, save
+
+
+@pytest.fixture(scope="module")
+def nano():
+    torch.manual_seed(0)
+    return build("nano", 64)
+
+
+def test_nano_is_small(nano):
+    assert nano.count() < 12e6
+
+
+def test_an_untrained_model_takes_the_object_to_be_there(nano):
+    head = nano.network.sam_mask_decoder.pred_obj_score_head
+    assert head.layers[-1].bias.item() > 2
+
+
+def test_a_saved_model_comes_back_bit_for_bit(nano, tmp_path):
+    folder = save(nano, tmp_path / "model")
+    again = load(folder)
+    assert again.spec == nano.spec
+    for (name, a), (_, b) in zip(nano.network.state_dict().items(), again.network.state_dict().items(), strict=True):
+        assert torch.equal(a, b), name
+    save(again, folder)  # over an older one
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model"]
+
+
+def test_the_predictor_has_the_models_weights(nano):
+    made = predictor(nano)
+    assert not made.training
+    pairs = zip(nano.network.state_dict().values(), made.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_an_official_checkpoint_is_known_by_its_layout(tmp_path):
+    state = build("tiny", 1024).network.state_dict()
+    torch.save({"model": state}, tmp_path / "sam2.1_hiera_tiny.pt")
+    model = load(tmp_path / "sam2.1_hiera_tiny.pt", image_size=128)
+    assert model.spec == Spec(size="tiny", image_size=128)
+    assert all(torch.equal(a, state[name]) for name, a in model.network.state_dict().items())
+    with pytest.raises(UserError, match="holds a tiny model, but small was asked for"):
+        load(tmp_path / "sam2.1_hiera_tiny.pt", size="small")
+
+
+def test_the_official_sizes_are_the_packages_own_configurations():
+    arguments = settings(Spec(size="large", image_size=256))
+    assert arguments["image_encoder"]["trunk"]["embed_dim"] == 144
+    assert "sketch" not in arguments
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda f: (f / "model.safetensors").unlink(), "it has no model.safetensors"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"rubbish" * 100), "corrupt or not a safetensors"),
+        (lambda f: (f / "config.json").write_text("{"), "not a model's configuration"),
+        (
+            lambda f: (f / "config.json").write_text(json.dumps({"size": "tiny", "image_size": 64})),
+            "not the weights of a tiny",
+        ),
+    ],
+)
+def test_a_damaged_model_is_explained(nano, tmp_path, damage, message):
+    folder = save(nano, tmp_path / "model")
+    damage(folder)
+    with pytest.raises(UserError, match=message):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"not a checkpoint", "corrupt or not a torch checkpoint"),
+        ({"weights": {}}, "not a SAM 2 checkpoint"),
+        ({"model": {"image_encoder.trunk.patch_embed.proj.weight": torch.zeros(7, 3, 7, 7)}}, "7 channels x 0 blocks"),
+    ],
+)
+def test_a_foreign_file_is_explained(tmp_path, content, message):
+    file = tmp_path / "model.pt"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        torch.save(content, file)
+    with pytest.raises(UserError, match=message):
+        load(file)
+
+
+def test_a_missing_model_is_explained(tmp_path):
+    with pytest.raises(UserError, match="no such model"):
+        load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("size, image_size, message", [("huge", 128, "nano, tiny"), ("nano", 100, "multiple of 32")])
+def test_an_impossible_model_is_refused(size, image_size, message):
+    with pytest.raises(UserError, match=message):
+        build(size, image_size)

@@ -1,0 +1,47 @@
+import numpy as np
+import torch
+
+from tests.trainer.phantoms import ball_case
+from trainer.clips import Cut, Cutter, batch_of
+from trainer.model import build
+from trainer.sketch import sketch
+
+
+def test_a_click_peaks_where_it_is_and_a_negative_one_dips_there():
+    points = torch.tensor([[[95.5, 31.5]]])
+    up = sketch(points, torch.tensor([[1]]), 128, 32)
+    down = sketch(points, torch.tensor([[0]]), 128, 32)
+    assert up.shape == (1, 1, 32, 32)
+    row, column = divmod(int(up.flatten().argmax()), 32)
+    assert abs(column - 23.5) <= 0.5 and abs(row - 7.5) <= 0.5
+    assert torch.allclose(up, -down)
+
+
+def test_a_box_is_positive_on_its_ellipse_and_negative_off_it():
+    drawn = sketch(torch.tensor([[[31.5, 15.5], [95.5, 79.5]]]), torch.tensor([[2, 3]]), 128, 32)[0, 0]
+    assert drawn[12, 16] > 2.5
+    assert drawn[4, 8] < 0  # in the box's corner
+    assert (drawn[:, :7] == -6).all() and (drawn[21:] == -6).all()
+
+
+def test_padding_draws_nothing():
+    assert not sketch(torch.zeros(1, 1, 2), torch.tensor([[-1]]), 128, 32).any()
+
+
+def test_only_the_model_that_trains_from_scratch_sketches():
+    assert build("nano", 64).network.sketch
+    assert not build("tiny", 64).network.sketch
+
+
+def test_a_slice_without_a_prompt_is_shown_the_mask_of_the_slice_before():
+    torch.manual_seed(0)
+    network = build("nano", 64).network.train()
+    shown = []
+    encoder = network.sam_prompt_encoder
+    encoder.register_forward_pre_hook(lambda _, __, given: shown.append(given["masks"]), with_kwargs=True)
+    clip = Cutter(ball_case(), Cut(image_size=64, frames=3)).draw(np.random.default_rng(0))
+    outputs = network(batch_of([clip]))
+    assert len(shown) == 3
+    assert shown[0].max() > 1  # the prompt's sketch
+    for before, mask in zip(outputs[:2], shown[1:], strict=True):
+        assert torch.equal(mask, before["pred_masks"].detach().clamp(-6, 3))

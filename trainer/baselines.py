@@ -1,0 +1,64 @@
+"""What needs no learning: the scores a model must beat before anyone is pleased with it."""
+
+from __future__ import annotations
+
+import numpy as np
+import SimpleITK as sitk
+
+from trainer.prompts import Prompt
+from trainer.slices import AXES
+
+_MULTIPLIER = 2.5  # grey values within this many standard deviations of the region's mean belong to it
+_ITERATIONS = 4
+_RADIUS = 1  # voxels around the click that start the region
+
+
+def ellipsoid(shape: tuple[int, ...], low: tuple[float, ...], high: tuple[float, ...]) -> np.ndarray:
+    """The ellipsoid (in two dimensions: ellipse) inscribed in a box, as a boolean array of `shape`.
+
+    Args:
+        low, high: indices of the box's outermost voxels, in the order of the array's axes.
+    """
+    total = np.zeros(shape, np.float64)
+    for axis, (n, a, b) in enumerate(zip(shape, low, high, strict=True)):
+        distance = (np.arange(n) - (a + b) / 2) / ((b - a + 1) / 2)
+        total += (distance**2).reshape([-1 if i == axis else 1 for i in range(len(shape))])
+    return total <= 1.0
+
+
+def inscribed(mask: np.ndarray) -> np.ndarray:
+    """The ellipsoid in the bounding box of a mask that is not empty."""
+    positions = np.nonzero(mask)
+    low, high = (tuple(float(pick(p)) for p in positions) for pick in (np.min, np.max))
+    return ellipsoid(mask.shape, low, high)
+
+
+def grow_region(image: np.ndarray, seed: tuple[int, ...]) -> np.ndarray:
+    """SimpleITK's ConfidenceConnected: voxels connected to a seed, within 2.5 standard deviations of the region's mean.
+
+    Args:
+        image: two or three dimensions.
+        seed: index in the order of the array's axes.
+    """
+    grown = sitk.ConfidenceConnected(
+        sitk.GetImageFromArray(np.ascontiguousarray(image, np.float32)),
+        seedList=[tuple(int(i) for i in reversed(seed))],
+        numberOfIterations=_ITERATIONS,
+        multiplier=_MULTIPLIER,
+        initialNeighborhoodRadius=_RADIUS,
+        replaceValue=1,
+    )
+    return sitk.GetArrayFromImage(grown) > 0
+
+
+def seed_of(prompt: Prompt) -> tuple[int, int, int]:
+    """The voxel `[z, y, x]` that a prompt's first click, or the middle of its box, lies on."""
+    if prompt.clicks:
+        column, row = prompt.clicks[0][0]
+    else:
+        left, top, right, bottom = prompt.box or (0.0, 0.0, 0.0, 0.0)
+        column, row = (left + right) / 2, (top + bottom) / 2
+    number = AXES.index(prompt.axis)
+    first, second = (i for i in range(3) if i != number)
+    voxel = {number: prompt.index, first: round(column), second: round(row)}
+    return voxel[2], voxel[1], voxel[0]

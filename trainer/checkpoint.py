@@ -1,0 +1,67 @@
+"""Checkpoints that a run resumes from exactly: model, optimiser and step; randomness depends on the step alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from engine.errors import UserError
+from trainer import weights
+from trainer.model import Model
+
+_OPTIMIZER = "optimizer.safetensors"
+_FOLDER = "checkpoints"
+_PREFIX = "step_"
+
+
+def save(run: Path, step: int, model: Model, optimizer: torch.optim.Optimizer) -> Path:
+    """Write the checkpoint after `step` steps, whole or not at all, and drop the ones before it."""
+    home = run / _FOLDER
+    home.mkdir(parents=True, exist_ok=True)
+    target = home / f"{_PREFIX}{step:07d}"
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=home))
+    weights.write(model, partial, {"step": step})
+    save_file(dict(_flatten(model, optimizer)), str(partial / _OPTIMIZER))
+    weights.replace_folder(partial, target)
+    for folder in home.iterdir():
+        if folder != target:
+            shutil.rmtree(folder, ignore_errors=True)
+    return target
+
+
+def latest(run: Path) -> Path | None:
+    """The newest checkpoint of a run, or None."""
+    found = sorted((run / _FOLDER).glob(f"{_PREFIX}*"))
+    return found[-1] if found else None
+
+
+def restore(folder: Path, model: Model, optimizer: torch.optim.Optimizer) -> int:
+    """Put a checkpoint's state into the model and the optimiser; the number of steps done."""
+    saved = weights.load(folder, size=model.spec.size)
+    model.network.load_state_dict(saved.network.state_dict())
+    try:
+        state = load_file(str(folder / _OPTIMIZER))
+        step = int(json.loads((folder / weights.CONFIG).read_text(encoding="utf-8"))["step"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise UserError(f"{folder}: damaged checkpoint ({error}); delete it to start from the one before") from None
+    for name, parameter in model.network.named_parameters():
+        entries = {key: state[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in state}
+        if entries:
+            moved = {key: value if key == "step" else value.to(parameter.device) for key, value in entries.items()}
+            optimizer.state[parameter] = moved
+    return step
+
+
+def _flatten(model: Model, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, torch.Tensor]]:
+    for name, parameter in model.network.named_parameters():
+        entries: dict[str, Any] = optimizer.state.get(parameter, {})
+        for key, value in entries.items():
+            yield f"{key}/{name}", value.detach().cpu().contiguous()

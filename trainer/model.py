@@ -1,0 +1,114 @@
+"""A promptable segmenter: SAM 2 built for training, started well, and turned into SAM 2's predictor for use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from pydantic import Field, ValidationError
+
+from engine.errors import UserError
+from engine.strict import Strict
+from trainer.compat import SAM2Base, SAM2Train, SAM2VideoPredictor
+from trainer.sizes import SIZES, Size, Spec, settings
+from trainer.sketch import Sketching
+
+_PRESENT = 4.0  # sigmoid(4) = 0.98: an untrained model takes the object to be there
+_SOFT = 0.3
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Prompting(Strict):
+    """What SAM 2 is shown of the truth while it trains.
+
+    Args:
+        box: share of prompted frames that get a box (its corners jittered by up to a tenth) instead of a click.
+        mask: share of clips of several frames whose first frame is given as a mask.
+        corrections: clicks added one by one where the first frame's mask is wrong.
+    """
+
+    box: Share = 0.5
+    mask: Share = 0.0
+    corrections: Annotated[int, Field(ge=0, le=8)] = 0
+
+
+class Trainee(Sketching, SAM2Train):
+    """SAM2Train that may also train without correction clicks, which the original cannot."""
+
+    def prepare_prompt_inputs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        out = super().prepare_prompt_inputs(*args, **kwargs)
+        if self.num_correction_pt_per_frame == 0:
+            out["frames_to_add_correction_pt"] = []
+        return out
+
+
+class Predictor(Sketching, SAM2VideoPredictor):
+    """SAM2VideoPredictor that reads prompts as the model learnt them."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network and what identifies its shape."""
+
+    spec: Spec
+    network: SAM2Train
+
+    def count(self) -> int:
+        """Number of parameters."""
+        return sum(p.numel() for p in self.network.parameters())
+
+
+def build(size: Size = "nano", image_size: int = 128) -> Model:
+    """A model with fresh weights; torch's random state decides them.
+
+    Raises:
+        UserError: where the size is unknown or the image size impossible.
+    """
+    try:
+        spec = Spec(size=size, image_size=image_size)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        message = detail["msg"].removeprefix("Value error, ")
+        raise UserError(f"model {detail['loc'][0]}: {message} (sizes: {', '.join(SIZES)})") from None
+    network = _instantiate(Trainee, settings(spec))
+    start_well(network)
+    return Model(spec, network)
+
+
+def prompt_with(model: Model, prompting: Prompting) -> None:
+    """Set what the model is shown of the truth, in training and in held-out evaluation of single frames."""
+    network = model.network
+    network.prob_to_use_pt_input_for_train = 1.0 - prompting.mask
+    network.prob_to_use_box_input_for_train = prompting.box
+    network.num_correction_pt_per_frame = prompting.corrections
+    network.prob_to_use_pt_input_for_eval = 1.0
+    network.pt_sampling_for_eval = "uniform"  # SAM 2's central click needs OpenCV
+
+
+def predictor(model: Model) -> Predictor:
+    """SAM 2's predictor with the model's weights (a copy), ready for inference on the same device."""
+    made = _instantiate(Predictor, settings(model.spec))
+    made.load_state_dict(model.network.state_dict())
+    return made.to(model.network.device).eval()
+
+
+def start_well(network: SAM2Base) -> None:
+    """Change SAM 2's initial weights so that training from scratch gets going.
+
+    While the object score is negative a mask is replaced by a constant and gets no gradient, so its bias starts
+    positive. Token embeddings start smaller than the positions that are added to them.
+    """
+    decoder, prompts = network.sam_mask_decoder, network.sam_prompt_encoder
+    with torch.no_grad():
+        decoder.pred_obj_score_head.layers[-1].bias.fill_(_PRESENT)
+        tokens = [decoder.mask_tokens, decoder.iou_token, decoder.obj_score_token, prompts.not_a_point_embed]
+        for token in [*tokens, *prompts.point_embeddings]:
+            token.weight.mul_(_SOFT)
+
+
+def _instantiate(kind: type, arguments: dict[str, Any]) -> Any:
+    return instantiate(OmegaConf.create({**arguments, "_target_": f"{kind.__module__}.{kind.__qualname__}"}))

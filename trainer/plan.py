@@ -1,0 +1,72 @@
+"""What a pipeline file may hold."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from engine.strict import Strict
+
+Modality = Literal["ct", "mr", "us"]
+
+
+class Generate(Strict):
+    """Volumes to write.
+
+    Args:
+        scenes: files; paths are relative to the pipeline's file.
+        count: volumes of each scene to train on; 0 where training draws its own.
+        held_out: further volumes of each scene, with another seed, to evaluate on.
+        size: voxels along the longest axis.
+        workers: processes.
+    """
+
+    scenes: tuple[str, ...] = Field(min_length=1)
+    count: int = Field(0, ge=0)
+    held_out: int = Field(1, ge=1)
+    size: int | None = Field(None, ge=8)
+    modalities: tuple[Modality, ...] = Field(("ct", "mr", "us"), min_length=1)
+    seed: int = Field(0, ge=0)
+    workers: int = Field(1, ge=1)
+
+
+class Train(Strict):
+    """A training configuration file (relative to the pipeline's), and values to change in it, by dotted key."""
+
+    config: str
+    set: dict[str, Any] = Field(default_factory=dict)
+
+
+class Pair(Strict):
+    """A real scan and its label map, relative to the pipeline's file; `names` of the labels to score, all if empty."""
+
+    image: str
+    labels: str
+    modality: Modality
+    names: dict[int, str] = Field(default_factory=dict)
+
+
+class Evaluate(Strict):
+    """What to score.
+
+    Args:
+        protocols: prompts, of `box` and `click`.
+        structures: of the generated volumes; all of them if empty.
+        mni152: try the MNI152 brain.
+        pairs: try these scans.
+    """
+
+    protocols: Annotated[tuple[Literal["box", "click"], ...], Field(min_length=1)] = ("box", "click")
+    structures: tuple[str, ...] = ()
+    mni152: bool = False
+    pairs: tuple[Pair, ...] = ()
+
+
+class Pipeline(Strict):
+    """A pipeline file. `out` is relative to the working directory."""
+
+    generate: Generate
+    train: Train
+    evaluate: Evaluate = Evaluate()
+    out: str = "out/pipeline"

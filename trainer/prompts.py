@@ -1,0 +1,127 @@
+"""Prompts: a click or a box on one slice, given by a person or taken from a true mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from engine.errors import UserError
+from engine.grid import Grid
+from trainer.slices import AXES
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a person shows on one slice. Positions are (column, row) of pixel centres in the slice's own pixels.
+
+    Args:
+        axis: grid axis that the slices are cut across: `x`, `y` or `z`.
+        index: the slice.
+        clicks: positions, each on the structure (True) or off it (False).
+        box: (left, top, right, bottom) positions of the outermost pixels of the structure, or None.
+    """
+
+    axis: str
+    index: int
+    clicks: tuple[tuple[Point, bool], ...] = ()
+    box: tuple[float, float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.clicks and self.box is None:
+            raise ValueError("a prompt needs a click or a box")
+
+
+def click_at(grid: Grid, voxel: tuple[float, float, float], axis: str = "z") -> Prompt:
+    """A click on a voxel (x, y, z index), seen on its slice across `axis`."""
+    _require_inside(grid, voxel)
+    number, (first, second) = _split(axis)
+    return Prompt(axis, _nearest(grid, number, voxel[number]), clicks=(((voxel[first], voxel[second]), True),))
+
+
+def box_between(
+    grid: Grid, low: tuple[float, float, float], high: tuple[float, float, float], axis: str = "z"
+) -> Prompt:
+    """A box from voxel `low` to voxel `high` (x, y, z indices, both inside), on its middle slice across `axis`."""
+    _require_inside(grid, low)
+    _require_inside(grid, high)
+    number, (first, second) = _split(axis)
+    a, b = (tuple(pick(pair) for pair in zip(low, high, strict=True)) for pick in (min, max))
+    middle = _nearest(grid, number, (a[number] + b[number]) / 2)
+    return Prompt(axis, middle, box=(a[first], a[second], b[first], b[second]))
+
+
+def voxel_of(grid: Grid, world: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Voxel index (x, y, z) of a position in mm (LPS+)."""
+    x, y, z = map(float, grid.to_index(np.asarray(world)))
+    return x, y, z
+
+
+def largest_slice(mask: np.ndarray, axis: str = "z") -> int:
+    """The slice across `axis` on which a mask `[z, y, x]` has the most pixels; the lowest of equals."""
+    number, _ = _split(axis)
+    return int(np.argmax(np.moveaxis(mask, 2 - number, 0).sum(axis=(1, 2))))
+
+
+def central_click(mask: np.ndarray) -> Point:
+    """The position (column, row) deepest inside a mask `[rows, columns]`; the first of equals."""
+    depth = ndimage.distance_transform_edt(np.pad(_require_any(mask), 1))[1:-1, 1:-1]
+    row, column = np.unravel_index(int(np.argmax(depth)), mask.shape)
+    return float(column), float(row)
+
+
+def random_click(mask: np.ndarray, rng: np.random.Generator) -> Point:
+    """A position (column, row) anywhere on a mask `[rows, columns]`."""
+    rows, columns = np.nonzero(_require_any(mask))
+    chosen = int(rng.integers(len(rows)))
+    return float(columns[chosen]), float(rows[chosen])
+
+
+def box_around(mask: np.ndarray) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) of the outermost pixels of a mask `[rows, columns]`."""
+    rows, columns = np.nonzero(_require_any(mask))
+    return float(columns.min()), float(rows.min()), float(columns.max()), float(rows.max())
+
+
+def prompt_of(mask: np.ndarray, protocol: str, axis: str = "z") -> Prompt:
+    """The prompt that `protocol` (`click` or `box`) makes of a true mask `[z, y, x]`: on its largest slice.
+
+    Raises:
+        UserError: where the mask is empty or the protocol unknown.
+    """
+    number, _ = _split(axis)
+    index = largest_slice(_require_any(mask), axis)
+    shown = np.moveaxis(mask, 2 - number, 0)[index]
+    if protocol == "click":
+        return Prompt(axis, index, clicks=((central_click(shown), True),))
+    if protocol == "box":
+        return Prompt(axis, index, box=box_around(shown))
+    raise UserError(f"protocol '{protocol}' is unknown; use click or box")
+
+
+def _split(axis: str) -> tuple[int, tuple[int, int]]:
+    if axis not in AXES:
+        raise UserError(f"axis '{axis}' is unknown; use x, y or z")
+    number = AXES.index(axis)
+    first, second = (i for i in range(3) if i != number)
+    return number, (first, second)
+
+
+def _nearest(grid: Grid, number: int, position: float) -> int:
+    return min(max(round(position), 0), grid.size[number] - 1)
+
+
+def _require_inside(grid: Grid, voxel: tuple[float, float, float]) -> None:
+    if not all(-0.5 <= v <= n - 0.5 for v, n in zip(voxel, grid.size, strict=True)):
+        shown = ", ".join(f"{v:g}" for v in voxel)
+        ends = ", ".join(f"0..{n - 1}" for n in grid.size)
+        raise UserError(f"position ({shown}) is outside the image; x, y, z go over {ends}")
+
+
+def _require_any(mask: np.ndarray) -> np.ndarray:
+    if not mask.any():
+        raise UserError("the mask is empty: there is nothing to prompt")
+    return mask

@@ -1,0 +1,130 @@
+"""Prompts drawn as a rough mask, for a model that has no pretrained sense of what a click means.
+
+SAM 2's decoder takes a mask prompt as a picture added to the image's embedding: with it a network knows from its first
+steps where to look. Learning the same from the prompt's token alone takes thousands of steps. So the smallest model
+gets each click as a bump and each box as an ellipse's bowl, where otherwise it would get no mask prompt at all. On a
+slice without a prompt the mask of the slice before takes their place, and what the memory adds to the image's features
+starts at nothing (as in ReZero, Bachlechner et al. 2021, arXiv 2003.04887): an object is followed from slice to slice
+with what still pictures taught, and the memory joins in as it learns.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from trainer.compat import SAM2Base
+
+_NEAR, _FAR = 0.05, 0.2  # spread of a click's bump, as shares of the picture's edge
+_INSIDE, _OUTSIDE = 3.0, -6.0  # logits at the middle of a box and off it
+_NEGATIVE, _POSITIVE, _CORNER = 0, 1, 2  # SAM 2's labels of points
+
+
+class Sketching(SAM2Base):
+    """SAM 2 that may sketch its prompts; `sketch=False` leaves it as it is."""
+
+    def __init__(self, *args: Any, sketch: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sketch = sketch
+        self._before: torch.Tensor | None = None  # mask logits of the slice before, while a slice is tracked
+        if sketch:
+            self.memory_gate = torch.nn.Parameter(torch.zeros(self.hidden_dim, 1, 1))
+
+    def _track_step(
+        self,
+        frame_idx,
+        is_init_cond_frame,
+        current_vision_feats,
+        current_vision_pos_embeds,
+        feat_sizes,
+        point_inputs,
+        mask_inputs,
+        output_dict,
+        num_frames,
+        track_in_reverse,
+        prev_sam_mask_logits,
+    ):
+        step = -1 if track_in_reverse else 1
+        self._before = _mask_at(output_dict, frame_idx - step) if self.sketch else None
+        try:
+            return super()._track_step(
+                frame_idx,
+                is_init_cond_frame,
+                current_vision_feats,
+                current_vision_pos_embeds,
+                feat_sizes,
+                point_inputs,
+                mask_inputs,
+                output_dict,
+                num_frames,
+                track_in_reverse,
+                prev_sam_mask_logits,
+            )
+        finally:
+            self._before = None
+
+    def _prepare_memory_conditioned_features(self, frame_idx, is_init_cond_frame, *args, **kwargs):
+        conditioned = super()._prepare_memory_conditioned_features(frame_idx, is_init_cond_frame, *args, **kwargs)
+        if not self.sketch or is_init_cond_frame:
+            return conditioned
+        plain = super()._prepare_memory_conditioned_features(frame_idx, True, *args, **kwargs)
+        return plain + self.memory_gate * conditioned
+
+    def _forward_sam_heads(
+        self, backbone_features, point_inputs=None, mask_inputs=None, high_res_features=None, multimask_output=False
+    ):
+        if point_inputs is None and mask_inputs is None and self._before is not None:
+            mask_inputs = self._before.clamp(_OUTSIDE, _INSIDE).detach()
+        elif self.sketch and point_inputs is not None and mask_inputs is None:
+            mask_inputs = sketch(
+                point_inputs["point_coords"],
+                point_inputs["point_labels"],
+                self.image_size,
+                self.sam_prompt_encoder.mask_input_size[0],
+            )
+        return super()._forward_sam_heads(
+            backbone_features, point_inputs, mask_inputs, high_res_features, multimask_output
+        )
+
+
+def _mask_at(outputs: dict[str, Any], frame: int) -> torch.Tensor | None:
+    """Mask logits `[B, 1, size, size]` of a frame that is done, or None."""
+    for kind in ("cond_frame_outputs", "non_cond_frame_outputs"):
+        if frame in outputs[kind]:
+            return outputs[kind][frame]["pred_masks"]
+    return None
+
+
+def sketch(points: torch.Tensor, labels: torch.Tensor, image_size: int, size: int) -> torch.Tensor:
+    """Mask logits `[B, 1, size, size]` that say roughly what a prompt means.
+
+    A click adds 4 exp(-r^2 / 2 near^2) + 2 exp(-r^2 / 2 far^2), a negative one takes it away; a box is 3 - 3 e inside,
+    with e = 1 on the inscribed ellipse, and -6 outside.
+
+    Args:
+        points: `[B, P, 2]` column and row in pixels of the picture.
+        labels: `[B, P]`: 1 click, 0 negative click, 2 and 3 corners of a box (first in the row), others are padding.
+        image_size: edge of the picture in pixels.
+        size: edge of the sketch in pixels.
+    """
+    scaled = (points.float() + 0.5) * (size / image_size)
+    centres = torch.arange(size, device=points.device) + 0.5
+    rows, columns = centres[:, None], centres[None, :]
+    x, y = scaled[..., 0, None, None], scaled[..., 1, None, None]  # [B, P, 1, 1]
+    square = ((columns - x) ** 2 + (rows - y) ** 2) / size**2
+    bumps = 4.0 * torch.exp(-square / (2 * _NEAR**2)) + 2.0 * torch.exp(-square / (2 * _FAR**2))
+    sign = (labels == _POSITIVE).float() - (labels == _NEGATIVE).float()
+    drawn = (bumps * sign[..., None, None]).sum(1)
+    if points.shape[1] >= 2:
+        is_box = (labels[:, 0] == _CORNER)[:, None, None]
+        drawn = drawn + torch.where(is_box, _bowl(x[:, :2], y[:, :2], columns, rows), 0.0)
+    return drawn[:, None]
+
+
+def _bowl(x: torch.Tensor, y: torch.Tensor, columns: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """A box's part of the sketch, of its corners' columns and rows `[B, 2, 1, 1]`."""
+    across, down = (((c[:, 1] - c[:, 0]) / 2).clamp(min=0.5) for c in (x, y))
+    u, v = (columns - x.mean(1)) / across, (rows - y.mean(1)) / down
+    inside = torch.maximum(u.abs(), v.abs()) <= 1
+    return torch.where(inside, _INSIDE * (1 - u**2 - v**2), _OUTSIDE)

@@ -1,0 +1,60 @@
+"""Desktop and off-screen previews of scenes, datasets and scans.
+
+Importing this package is cheap: VTK is loaded when something is drawn in 3-D.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.generate import Sample
+    from engine.volume import Volume
+    from viewer.subject import Subject
+
+__all__ = ["view"]
+
+
+def view(
+    target: str | Path | Sample | Volume | Subject,
+    screenshot: str | Path | None = None,
+    modality: str | None = None,
+    size: int | None = None,
+    seed: int | None = None,
+    labels: str | Path | None = None,
+    point_mm: tuple[float, float, float] | None = None,
+    width: int = 1600,
+) -> Path | None:
+    """Show a scene, a dataset's case or a scan: in a window, or in a picture.
+
+    Args:
+        target: path of a scene, a dataset, an image or a DICOM folder, or what is already in memory.
+        screenshot: .png file to write instead of opening a window; needs neither display nor GPU.
+        modality: the image to show; all there are unless given.
+        size: voxels along the longest axis of a scene; the scene's own unless given.
+        seed: of a scene's draw; the scene's own unless given.
+        labels: file with the labels of an image; found beside it unless given.
+        point_mm: where the three planes cross, LPS+ mm.
+        width: of the picture in pixels.
+
+    Returns:
+        The picture's path, or None after the window was closed.
+
+    Raises:
+        UserError: the target cannot be read, or the system lacks what drawing needs.
+    """
+    from viewer.opening import open_subject
+    from viewer.system import require_display, require_offscreen
+
+    # what cannot be drawn is said before the scene is rendered
+    require_display() if screenshot is None else require_offscreen()
+    subject = open_subject(target, modality, size, seed, labels)
+    if screenshot is None:
+        from viewer.window import open_window
+
+        open_window(subject, modality, point_mm)
+        return None
+    from viewer.screenshot import screenshot as write
+
+    return write(subject, screenshot, modality, point_mm, width)

@@ -1,0 +1,110 @@
+"""Opening what a user names: a scene, a generated dataset, or any image with or without labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from engine.errors import UserError
+from engine.generate import MODALITIES, Sample, draw
+from engine.grid import Grid
+from engine.io import read_image, read_labels, same_place
+from engine.scene import Scene
+from engine.volume import Volume
+from viewer.case import first_case, open_case
+from viewer.subject import Subject
+
+_LABEL_MARKS = ("_labels", "_label", "_seg", "-labels", "-label", "-seg")
+_COMPRESSED = ".gz"
+#: CT numbers of air lie below this; no other modality has such values.
+_AIR_HU = -300.0
+
+
+def open_subject(
+    target: str | Path | Sample | Volume | Subject,
+    modality: str | None = None,
+    size: int | None = None,
+    seed: int | None = None,
+    labels: str | Path | None = None,
+) -> Subject:
+    """What `target` holds.
+
+    Args:
+        target: path of a scene (.yaml), of a dataset's folder (its first case) or one of its files, of an image or a
+            folder with a DICOM series; or what is already in memory.
+        modality: the only image to make of a scene; of a file, what it is (`ct`, `mr`, `us`) where that is not plain.
+        size: voxels along the longest axis of a scene; the scene's own unless given.
+        seed: of a scene; the scene's own unless given.
+        labels: file with the image's labels; found beside the image unless given.
+    """
+    if isinstance(target, Subject):
+        return target
+    if isinstance(target, Sample):
+        return Subject.from_sample(target)
+    if isinstance(target, Volume):
+        return Subject.from_volume(target)
+    path = Path(target)
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder")
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return _open_scene(path, modality, size, seed)
+    case = _case_of(path)
+    return _open_image(path, modality, labels) if case is None or labels is not None else open_case(*case)
+
+
+def _open_scene(path: Path, modality: str | None, size: int | None, seed: int | None) -> Subject:
+    scene = Scene.load(path)
+    wanted = MODALITIES if modality is None else (modality,)
+    sample = draw(scene, scene.seed if seed is None else seed, 0, wanted, scene.grid.grid(size))
+    return Subject.from_sample(sample)
+
+
+def _case_of(path: Path) -> tuple[Path, str] | None:
+    """The dataset's folder and the case's name that `path` stands for, or None if it is no part of a dataset."""
+    if path.is_dir():
+        if not (path / "dataset.json").exists():
+            return None
+        return path, first_case(path)
+    folder = path.parent
+    if not (folder.parent / "dataset.json").exists():
+        return None
+    if folder.name.startswith("images"):
+        return folder.parent, _stem(path).rpartition("_")[0]
+    return (folder.parent, _stem(path)) if folder.name.startswith("labels") else None
+
+
+def _open_image(path: Path, modality: str | None, labels: str | Path | None) -> Subject:
+    data, grid = read_image(path)
+    file = Path(labels) if labels is not None else _labels_beside(path)
+    found = None if file is None else _labels_on(grid, file)
+    return Subject.from_arrays(grid, {modality or _modality_of("", data): data}, found, name=_stem(path))
+
+
+def _labels_on(grid: Grid, file: Path) -> np.ndarray:
+    labels, own = read_labels(file)
+    if not same_place(grid, own):
+        sizes = [" x ".join(map(str, g.size)) for g in (own, grid)]
+        raise UserError(
+            f"{file}: does not lie on the image's grid ({sizes[0]} and {sizes[1]} voxels, or another place); "
+            "resample the labels to the image"
+        )
+    return labels
+
+
+def _labels_beside(path: Path) -> Path | None:
+    stem, ending = _stem(path), path.name[len(_stem(path)) :]
+    beside = (path.with_name(f"{stem}{mark}{ending}") for mark in _LABEL_MARKS)
+    return next((file for file in beside if file.is_file()), None)
+
+
+def _modality_of(title: str, data: np.ndarray) -> str:
+    """The channel's name in lower case (`ct`, `mr`, `us`, `t1`); without a name `ct` or `mr` as the values suggest."""
+    return title.lower() or ("ct" if float(data.min()) < _AIR_HU else "mr")
+
+
+def _stem(path: Path) -> str:
+    name = path.name
+    if name.lower().endswith(_COMPRESSED):
+        name = name[: -len(_COMPRESSED)]
+    return name if path.is_dir() else Path(name).stem

@@ -1,0 +1,122 @@
+"""What is looked at: images of one anatomy and its labels, whatever they came from, on one upright grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from engine.errors import UserError
+from engine.generate import Sample
+from engine.grid import Grid
+from engine.picture import upright
+from engine.volume import PALETTE, Volume
+from viewer.nesting import holdings, innermost, with_descendants, wraps
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Co-registered images and labels, arrays `[z, y, x]` on LPS+ axes.
+
+    Args:
+        name: what it is called on the picture.
+        grid: of every array.
+        images: float32 by modality (`ct`, `mr`, `us`, or what the file says).
+        labels: integers, 0 for background; None where there are none.
+        names: of each label.
+        colors: `#rrggbb` of each label.
+        parents: label of the structure that each label lies inside.
+        holds: labels of everything that lies inside each label.
+        volume: the labelled volume with coverage, where the subject was generated.
+    """
+
+    name: str
+    grid: Grid
+    images: Mapping[str, np.ndarray]
+    labels: np.ndarray | None = None
+    names: Mapping[int, str] = field(default_factory=dict)
+    colors: Mapping[int, str] = field(default_factory=dict)
+    parents: Mapping[int, int] = field(default_factory=dict)
+    holds: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    volume: Volume | None = None
+
+    @classmethod
+    def from_sample(cls, sample: Sample) -> Subject:
+        """The subject of a generated sample."""
+        images = {name: image.data.detach().cpu().numpy() for name, image in sample.images.items()}
+        return cls.from_volume(sample.volume, images, sample.name)
+
+    @classmethod
+    def from_volume(cls, volume: Volume, images: Mapping[str, np.ndarray] | None = None, name: str = "") -> Subject:
+        """The subject of a labelled volume and of images on its grid."""
+        labels, grid = upright(volume.labels().cpu().numpy(), volume.grid)
+        turned = {modality: upright(np.asarray(data), volume.grid)[0] for modality, data in (images or {}).items()}
+        rows = volume.structures
+        names = {label: group for group, label in volume.names().items() if label}
+        colors: dict[int, str] = {}
+        parents: dict[int, int] = {}
+        for row in rows[1:]:
+            colors.setdefault(row.label, row.color)
+            above = rows[row.parent].label if row.parent else 0
+            if above and above != row.label:
+                parents.setdefault(row.label, above)
+        holds = with_descendants(holdings(labels), parents)
+        return cls(name, grid, turned, labels, names, colors, parents, holds, volume)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        grid: Grid,
+        images: Mapping[str, np.ndarray],
+        labels: np.ndarray | None = None,
+        names: Mapping[int, str] | None = None,
+        colors: Mapping[int, str] | None = None,
+        parents: Mapping[int, int] | None = None,
+        name: str = "",
+    ) -> Subject:
+        """The subject of images and labels as read from files, `[z, y, x]` on `grid`; checks that they can be shown.
+
+        Labels without a name or colour get their number as name and a colour of the palette; what lies inside what is
+        seen from their places where `parents` does not say it.
+        """
+        for modality, data in images.items():
+            _check_image(data, grid, f"{name} {modality}".strip())
+        turned = {modality: upright(data, grid)[0] for modality, data in images.items()}
+        if labels is None:
+            return cls(name, upright(np.empty(grid.shape, bool), grid)[1], turned)
+        if labels.shape != grid.shape:
+            raise UserError(
+                f"{name}: the labels have {_size(labels.shape)} voxels and the image {_size(grid.shape)}; "
+                "resample the labels to the image's grid"
+            )
+        turned_labels, lps = upright(labels, grid)
+        present = [int(v) for v in np.unique(turned_labels) if v]
+        names, colors = names or {}, colors or {}
+        seen = holdings(turned_labels)
+        return cls(
+            name,
+            lps,
+            turned,
+            turned_labels,
+            {label: names.get(label, f"label {label}") for label in present},
+            {label: colors.get(label, PALETTE[(label - 1) % len(PALETTE)]) for label in present},
+            parents or innermost(seen),
+            with_descendants(seen, parents or {}),
+        )
+
+    @property
+    def wraps(self) -> list[int]:
+        """Labels that wrap many others, outermost first; see `viewer.nesting.wraps`."""
+        return wraps(self.holds, len(self.names))
+
+
+def _check_image(data: np.ndarray, grid: Grid, where: str) -> None:
+    if data.shape != grid.shape:
+        raise UserError(f"{where}: the image has {_size(data.shape)} voxels, the grid {_size(grid.shape)}")
+    if not np.isfinite(data).any():
+        raise UserError(f"{where}: the image holds no number that is finite; there is nothing to show")
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(n) for n in reversed(shape))

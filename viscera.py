@@ -1,0 +1,315 @@
+"""The `viscera` command: the one front door to the engine, the trainer and the viewer.
+
+Exit codes: 0 done, 2 the user's input is wrong (said plainly), 130 stopped by the user, 1 anything else.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine.errors import UserError
+
+SCENES = Path(__file__).parent / "scenes"
+
+_TEMPLATE = """\
+# yaml-language-server: $schema={schema}
+viscera: 1
+name: {name}
+grid: {{size: [96, 96, 96], spacing: [2, 2, 2]}}   # voxels, mm; the scene's origin is the grid's centre, axes LPS+
+vars:
+  size: {{normal: [1, 0.1], clip: [0.7, 1.3]}}      # drawn once per scene, used as $size
+structures:                                       # later wins where they overlap
+  body: {{kind: ellipsoid, material: fat, radii: [90, 70, 300]}}
+  organ:
+    kind: blob
+    material: liver
+    inside: body
+    radius: 38
+    roughness: 0.5
+    scale: $size
+    deform: [{{noise: {{amplitude: 3, wavelength: 30}}}}]
+  lesion:
+    kind: sphere
+    material: {{choice: [tumour, cyst]}}
+    inside: organ
+    radius: {{lognormal: [6, 0.4], clip: [3, 14]}}
+    scatter: {{region: organ, count: {{integer: [1, 3]}}, margin: 2, gap: 3}}
+acquire:
+  - {{modality: ct}}
+  - {{modality: mr, sequence: t2w}}
+  - {{modality: us}}
+"""
+
+
+def scene_path(name: str) -> Path:
+    """The scene file called `name`: a path, or a scene of the gallery by its bare name."""
+    path = Path(name)
+    if path.exists() or path.suffix:
+        return path
+    gallery = SCENES / f"{name}.yaml"
+    if gallery.is_file():
+        return gallery
+    known = ", ".join(sorted(p.stem for p in SCENES.glob("*.yaml")))
+    raise UserError(f"scene '{name}': no such file, and the gallery has no such scene; it has: {known}")
+
+
+def _words(_context: Any, _option: Any, text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _numbers(_context: Any, option: Any, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"--{option.name}: '{text}' is no list of numbers; write {option.metavar}") from None
+
+
+_DEVICE = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="where kernels run")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="viscera", prog_name="viscera")
+def cli() -> None:
+    """Anatomy written as a scene, imaged as a scanner would, to train promptable segmentation."""
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path))
+def new(path: Path) -> None:
+    """Start a scene at PATH from a template, with the editor's schema line."""
+    if path.exists():
+        raise UserError(f"{path}: exists already; choose another name")
+    if path.suffix not in (".yaml", ".yml"):
+        raise UserError(f"{path}: a scene's file name ends in .yaml")
+    schema = path.with_name("viscera.schema.json")
+    schema.write_text(json.dumps(_schema(), indent=1))
+    path.write_text(_TEMPLATE.format(name=path.stem, schema=schema.name))
+    click.echo(f"{path} written; look at it with: viscera view {path} --screenshot {path.with_suffix('.png')}")
+
+
+def _schema() -> dict[str, Any]:
+    from engine.scene.schema import schema
+
+    return schema()
+
+
+@cli.command()
+@click.argument("scenes", nargs=-1, required=True)
+def validate(scenes: tuple[str, ...]) -> None:
+    """Check scene files: 0 = valid, 2 = errors, located."""
+    from engine.scene import Scene
+
+    wrong = 0
+    for name in scenes:
+        try:
+            scene = Scene.load(scene_path(name))
+        except UserError as error:
+            click.echo(error, err=True)
+            wrong += 1
+        else:
+            click.echo(f"{name}: valid; {len(scene.structures)} structures, {len(scene.labels())} labels")
+    if wrong:
+        sys.exit(2)
+
+
+@cli.command()
+def schema() -> None:
+    """Print the scene language's JSON Schema."""
+    click.echo(json.dumps(_schema(), indent=1))
+
+
+@cli.command()
+@click.argument("scenes", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="folder of the dataset")
+@click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="volumes of each scene")
+@click.option("--seed", type=int, help="of all draws; each scene's own by default")
+@click.option("--size", type=click.IntRange(min=8), help="voxels along the longest axis; the field of view stays")
+@click.option("--spacing", type=float, help="mm between voxels")
+@click.option("--modalities", callback=_words, default="ct,mr,us", show_default=True)
+@click.option("--format", "layout", type=click.Choice(["nnunet", "sam2"]), default="nnunet", show_default=True)
+@click.option("--coverage", is_flag=True, help="write the share of each voxel that its label fills as well")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="processes")
+@_DEVICE
+def generate(scenes: tuple[str, ...], **options: Any) -> None:
+    """Write a dataset of labelled volumes. A second run with the same arguments goes on where the first stopped."""
+    from engine.dataset import Request
+    from engine.dataset import generate as write
+    from engine.scene import Scene
+
+    done = write(Request(tuple(Scene.load(scene_path(name)) for name in scenes), **options))
+    kept = f", {len(done.kept)} were there already" if done.kept else ""
+    click.echo(f"{done.out}: {len(done.made)} volumes written{kept}")
+
+
+@cli.command()
+@click.argument("target")
+@click.option("--screenshot", type=click.Path(path_type=Path), help="write a PNG instead of opening a window")
+@click.option("--labels", type=click.Path(path_type=Path), help="label map of an image file")
+@click.option("--modality", help="the image to show; all there are by default")
+@click.option("--seed", type=int, help="of a scene's draw; the scene's own by default")
+@click.option("--point", "point_mm", callback=_numbers, metavar="X,Y,Z", help="where the planes cross, mm LPS+")
+@click.option("--size", type=click.IntRange(min=8), help="voxels along the longest axis of a scene's volume")
+@_DEVICE
+def view(target: str, device: str, **options: Any) -> None:
+    """Show a SCENE or a VOLUME: linked slices with labels, and the organs in 3-D."""
+    from engine.device import start
+    from viewer import view as show
+
+    start(device)
+    path = Path(target)
+    if path.suffix in (".yaml", ".yml") or not path.exists():
+        path = scene_path(target)
+    show(path, **options)
+
+
+@cli.command()
+@click.argument("scenes", nargs=-1)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="PNG to write")
+@click.option("--seed", type=int, help="of the draws; each scene's own by default")
+@click.option("--size", type=click.IntRange(min=8), help="voxels along the longest axis")
+@click.option("--plane", type=click.Choice(["axial", "coronal", "sagittal"]), default="axial", show_default=True)
+@_DEVICE
+def gallery(scenes: tuple[str, ...], out: Path, device: str, **options: Any) -> None:
+    """Draw SCENES (the whole gallery by default) in every modality, with labels and organs, on one sheet."""
+    from engine.device import start
+    from engine.scene import Scene
+    from viewer.gallery import gallery as write
+
+    start(device)
+    names = scenes or sorted(path.stem for path in SCENES.glob("*.yaml"))
+    click.echo(write([Scene.load(scene_path(name)) for name in names], out, **options))
+
+
+@cli.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="change one value of the configuration")
+def train(config: Path, overrides: tuple[str, ...]) -> None:
+    """Train a model as CONFIG says; a second run resumes where the first stopped."""
+    from trainer.config import load
+    from trainer.loop import train as run
+
+    done = run(load(config, overrides))
+    if not done.finished:
+        raise KeyboardInterrupt(f"stopped after step {done.step}; run the same command again to go on")
+    click.echo(f"model: {done.model} (step {done.step})")
+
+
+@cli.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--protocol", "protocols", callback=_words, default="box,click", show_default=True)
+@click.option("--baseline", type=click.Path(path_type=Path), help="another model, scored on the same prompts")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="folder for tables and pictures")
+def evaluate(model: Path, data: Path, baseline: Path | None, **options: Any) -> None:
+    """Score MODEL on the image and label pairs of DATA."""
+    from trainer import weights
+    from trainer.evaluate import evaluate as run
+
+    rival = weights.load(baseline) if baseline else None
+    click.echo(run(weights.load(model), data, rival=rival, **options).markdown())
+
+
+@cli.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option("--point", callback=_numbers, metavar="X,Y,Z", help="a click on the structure, voxel indices from 0")
+@click.option("--box", callback=_numbers, metavar="X0,Y0,Z0,X1,Y1,Z1", help="two opposite corners of a box around it")
+@click.option("--world", is_flag=True, help="positions are mm on LPS+ axes instead of voxel indices")
+@click.option(
+    "--axis", type=click.Choice(["x", "y", "z"]), default="z", show_default=True, help="slices are cut across it"
+)
+@click.option("--modality", type=click.Choice(["ct", "mr", "us"]), help="guessed from the grey values by default")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="mask to write")
+def segment(model: Path, image: Path, out: Path, **options: Any) -> None:
+    """Segment a structure of a scan (NIfTI, NRRD, MHA, DICOM folder, PNG) from a click or a box."""
+    from trainer.segment import segment_file
+
+    mask = segment_file(model, image, out, **options)
+    click.echo(f"{out}: {int(mask.sum())} voxels")
+
+
+@cli.command()
+@click.argument("pipeline", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="folder, instead of the pipeline's own")
+def run(pipeline: Path, out: Path | None) -> None:
+    """Generate, train, evaluate and report, as PIPELINE says; resumable."""
+    from trainer.pipeline import run as start
+
+    click.echo(f"report: {start(pipeline, out)}")
+
+
+@cli.command()
+@click.argument("what", type=click.Choice(["all", "voxelize", "render"]), default="all")
+@click.option("--json", "as_json", is_flag=True, help="machine-readable")
+def bench(what: str, as_json: bool) -> None:
+    """Measure this machine: ratios between ways to do the same work, in one run."""
+    from engine.bench import BENCHMARKS, machine, table
+
+    results = {name: measure() for name, measure in BENCHMARKS.items() if what in ("all", name)}
+    if as_json:
+        click.echo(json.dumps(results, indent=1))
+        return
+    click.echo(f"# Benchmarks\n\n{machine()}. Medians after a warm-up run; compilation is not counted.\n")
+    click.echo("\n\n".join(table(name, rows) for name, rows in results.items()))
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="machine-readable")
+def info(as_json: bool) -> None:
+    """Versions, devices, and what is installed."""
+    import os
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    import psutil
+    import torch
+
+    names = "viscera numpy scipy taichi torch torchvision sam2 pydantic trimesh pyvista opensimplex simpleitk"
+    facts: dict[str, Any] = {"python": platform.python_version(), "system": platform.platform()}
+    for name in names.split():
+        try:
+            facts[name] = version(name)
+        except PackageNotFoundError:
+            facts[name] = None
+    facts["cpus"] = os.cpu_count()
+    facts["memory_gib"] = round(psutil.virtual_memory().total / 2**30, 1)
+    facts["cuda"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    facts["scenes"] = sorted(p.stem for p in SCENES.glob("*.yaml"))
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+        return
+    for name, value in facts.items():
+        shown = (
+            ", ".join(value) or "none" if isinstance(value, list) else value if value is not None else "not installed"
+        )
+        click.echo(f"{name:12} {shown}")
+
+
+def main() -> None:
+    """Run the command; turn what the user can cause into one message and exit code 2."""
+    try:
+        cli(standalone_mode=False)
+    except UserError as error:
+        click.echo(f"error: {error}" if not str(error).startswith("error") else str(error), err=True)
+        sys.exit(2)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt) as stop:
+        click.echo(str(stop) or "stopped; run the same command again to go on", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
