@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,8 @@ class Assembler:
 
     def __init__(self) -> None:
         self.code: list[tuple[int, int]] = []
-        self.params: list[float] = []
+        self._params: list[np.ndarray] = []
+        self._count = 0
         self._frames = 0
         self._values = 0
 
@@ -64,14 +65,14 @@ class Assembler:
             self._emit(program.displace_code(last), last.pack())
             return last.grown(ball), last.lipschitz(bound)
         # the ball is known only after the child is emitted: leave room for it
-        here = len(self.params)
         self._push(program.warp_code(last), [0.0, 0.0, 0.0, 0.0, *last.pack()])
+        head = self._params[-1]
         ball, bound = self._deformed(node, deform[:-1])
         self._pop()
-        if not math.isfinite(ball.radius):
+        if not (last.everywhere or math.isfinite(ball.radius)):
             raise ValueError("a shape without end cannot be warped; give it an end with op: intersect")
         ball = last.deformed(ball)
-        self.params[here : here + 4] = [*ball.centre, ball.radius]
+        head[:4] = [*ball.centre, ball.radius]
         return ball, math.hypot(bound * last.lipschitz(ball), 1.0)
 
     def _core(self, node: Any) -> tuple[Ball, float]:
@@ -92,7 +93,11 @@ class Assembler:
             bound = max(bound, part_bound)
         return ball, bound
 
-    def _push(self, op: int, params: list[float]) -> None:
+    def params(self) -> np.ndarray:
+        """Parameters of all rows, float32."""
+        return np.concatenate([*self._params, np.zeros(1, np.float32)])  # a kernel's array must not be empty
+
+    def _push(self, op: int, params: Sequence[float] | np.ndarray) -> None:
         self._emit(op, params)
         self._frames += 1
         self._check_depth()
@@ -101,9 +106,10 @@ class Assembler:
         self._emit(program.POP, [])
         self._frames -= 1
 
-    def _emit(self, op: int, params: list[float]) -> None:
-        self.code.append((op, len(self.params)))
-        self.params.extend(params)
+    def _emit(self, op: int, params: Sequence[float] | np.ndarray) -> None:
+        self.code.append((op, self._count))
+        self._params.append(np.array(params, np.float32))
+        self._count += len(params)
 
     def _check_depth(self) -> None:
         if max(self._frames, self._values) > program.DEPTH:
@@ -172,7 +178,7 @@ def compile_scene(scene: Scene) -> tuple[Program, tuple[Structure, ...]]:
     device = program.device()
     return Program(
         code=torch.tensor(assembler.code or [(0, 0)], dtype=torch.int32).to(device),
-        params=torch.tensor(assembler.params or [0.0], dtype=torch.float32).to(device),
+        params=torch.from_numpy(assembler.params()).to(device),
         spans=tuple(spans),
         family=_families(parents),
     ), tuple(rows)

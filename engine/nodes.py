@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
@@ -56,8 +56,8 @@ class Shape(Strict):
 
     distance: ClassVar[Callable[..., Any]]
 
-    def pack(self) -> list[float]:
-        """Parameters for `distance`."""
+    def pack(self) -> Sequence[float] | np.ndarray:
+        """Parameters for `distance`, float32."""
         raise NotImplementedError
 
     def ball(self) -> Ball:
@@ -91,8 +91,8 @@ class Combine(Strict):
 class Deformer(Strict):
     """Changes a shape. Either a `Warp` of space or a `Displacement` of the surface."""
 
-    def pack(self) -> list[float]:
-        """Parameters of the Taichi function."""
+    def pack(self) -> Sequence[float] | np.ndarray:
+        """Parameters of the Taichi function, float32."""
         raise NotImplementedError
 
     @classmethod
@@ -105,9 +105,11 @@ class Warp(Deformer):
     """Moves points: a static Taichi function `warp(p, params, o) -> vec3` from deformed to undeformed space.
 
     It is applied inside the ball that `deformed` gives, where `lipschitz` holds; outside, the field goes on with the
-    distance to that ball.
+    distance to that ball. A warp whose stretch is bounded in all of space says so by `everywhere`, and may then deform
+    shapes without end: `deformed` and `lipschitz` are given a ball of radius `inf`.
     """
 
+    everywhere: ClassVar[bool] = False
     warp: ClassVar[Callable[..., Any]]
 
     def deformed(self, ball: Ball) -> Ball:
