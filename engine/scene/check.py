@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from engine import vary
-from engine.scene.errors import Mistake, Place, did_you_mean
+from engine.scene.errors import Mistake, Place, Spot, did_you_mean
 from engine.scene.labels import label_table, owners, variants
 from engine.scene.model import Scene
 from engine.tissue import load_table
 
-Locate = Callable[..., Place]
+Locate = Callable[..., Place | Spot]
 Path = tuple[str | int, ...]
 
 
@@ -21,7 +21,7 @@ def check(scene: Scene, document: Any, place: Locate) -> list[Mistake]:
     return [mistake for one in checks for mistake in one(scene, document, place)]
 
 
-def _unknown(what: str, word: str, known: Iterable[str], place: Place) -> Mistake:
+def _unknown(what: str, word: str, known: Iterable[str], place: Place | Spot) -> Mistake:
     known = list(known)
     listed = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
     return Mistake(

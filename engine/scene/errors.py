@@ -1,11 +1,12 @@
-"""Mistakes in a scene file, each with its place, shown the way compilers show them."""
+"""Mistakes in a scene, each with its place, shown the way compilers show them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from rapidfuzz import distance, process
 
@@ -21,37 +22,65 @@ class Place:
     column: int = 0
     width: int = 1
 
+    @property
+    def order(self) -> tuple[str, int, int]:
+        """Sorts mistakes in the order of reading."""
+        return str(self.file), self.line, self.column
+
+    def shown(self, hint: str) -> list[str]:
+        """The line, with a caret and `hint` below it."""
+        number = str(self.line + 1)
+        gap = " " * len(number)
+        lines = _lines(self.file)
+        return [
+            f"{gap}--> {self.file}:{number}:{self.column + 1}",
+            f"{gap} |",
+            f"{number} | {lines[self.line] if self.line < len(lines) else ''}",
+            f"{gap} | {' ' * self.column}{'^' * max(1, self.width)} {hint}".rstrip(),
+        ]
+
+
+@dataclass(frozen=True)
+class Spot:
+    """An entry of a scene that stands in no file: its keys from the outermost on, and what it holds."""
+
+    keys: tuple[str | int, ...] = ()
+    value: Any = field(default=None, compare=False)
+
+    @property
+    def order(self) -> tuple[str, int, int]:
+        """Leaves mistakes in the order they were found in."""
+        return "", 0, 0
+
+    def shown(self, hint: str) -> list[str]:
+        """The entry as it would be written, with `hint` after it."""
+        path = ".".join(map(str, self.keys))
+        held = "" if isinstance(self.value, (dict, list, type(None))) else f": {self.value}"
+        aside = f"    {hint}" if hint else ""
+        return [f" --> {path}{held}{aside}"] if self.keys else [f" {hint}"] * bool(hint)
+
 
 @dataclass(frozen=True)
 class Mistake:
     """One mistake: what is wrong, where, and what to do."""
 
     message: str
-    place: Place
+    place: Place | Spot
     hint: str = ""
     help: str = ""
 
     def __str__(self) -> str:
-        number = str(self.place.line + 1)
-        gap = " " * len(number)
-        lines = _lines(self.place.file)
-        text = lines[self.place.line] if self.place.line < len(lines) else ""
-        shown = [
-            f"error: {self.message}",
-            f"{gap}--> {self.place.file}:{number}:{self.place.column + 1}",
-            f"{gap} |",
-            f"{number} | {text}",
-            f"{gap} | {' ' * self.place.column}{'^' * max(1, self.place.width)} {self.hint}".rstrip(),
-        ]
+        gap = " " * len(str(self.place.line + 1)) if isinstance(self.place, Place) else ""
+        shown = [f"error: {self.message}", *self.place.shown(self.hint)]
         return "\n".join([*shown, f"{gap} = help: {self.help}"] if self.help else shown)
 
 
 class SceneError(UserError):
-    """A scene file that cannot be used, with everything that is wrong in it."""
+    """A scene that cannot be used, with everything that is wrong in it; `source` is its file or says what it is."""
 
-    def __init__(self, path: Path, mistakes: Iterable[Mistake]) -> None:
-        self.mistakes = sorted(mistakes, key=lambda m: (str(m.place.file), m.place.line, m.place.column))
-        count = f"{len(self.mistakes)} error{'s' * (len(self.mistakes) > 1)} in {path}"
+    def __init__(self, source: Path | str, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = sorted(mistakes, key=lambda m: m.place.order)
+        count = f"{len(self.mistakes)} error{'s' * (len(self.mistakes) > 1)} in {source}"
         super().__init__("\n\n".join([*map(str, self.mistakes), count]))
 
 

@@ -15,7 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from engine.errors import UserError
 from engine.render.protocols import PROTOCOLS
 from engine.scene import check
-from engine.scene.errors import Mistake, Place, SceneError, did_you_mean
+from engine.scene.errors import Mistake, Place, SceneError, Spot, did_you_mean
 from engine.scene.model import KINDS, PARTS, Scene
 from engine.vary import DISTRIBUTIONS
 
@@ -32,14 +32,22 @@ def load(path: str | Path) -> Scene:
         UserError: where a file is missing or is no text.
     """
     path = Path(path)
-    document = read(path)
+    return validated(read(path), path)
+
+
+def validated(document: Any, source: Path | str) -> Scene:
+    """The scene that `document` (from a file, or plain mappings and lists) describes; `source` names it in errors.
+
+    Raises:
+        SceneError: with every mistake in it.
+    """
     try:
         scene = Scene.model_validate(document)
     except ValidationError as error:
-        raise SceneError(path, explain(error, document)) from None
+        raise SceneError(source, explain(error, document)) from None
     mistakes = check.check(scene, document, functools.partial(place_of, document))
     if mistakes:
-        raise SceneError(path, mistakes)
+        raise SceneError(source, mistakes)
     return scene
 
 
@@ -111,24 +119,30 @@ def _merge(document: CommentedMap, included: CommentedMap) -> None:
 # --- places -----------------------------------------------------------------------------------------------------------
 
 
-def place_of(document: CommentedMap, loc: tuple[str | int, ...], value: bool = True) -> Place:
+def place_of(document: Any, loc: tuple[str | int, ...], value: bool = True) -> Place | Spot:
     """Where `loc` stands: its value, or its key. Parts of `loc` that are not in the document (tags) are skipped."""
     return _walk(document, loc, value)[0]
 
 
-def _walk(document: CommentedMap, loc: tuple[str | int, ...], value: bool) -> tuple[Place, Any]:
+def _walk(document: Any, loc: tuple[str | int, ...], value: bool) -> tuple[Place | Spot, Any]:
     """The place of `loc` and the node there."""
     node: Any = document
-    place = Place(getattr(document, _FILE))
+    read_from = getattr(document, _FILE, None)
+    place: Place | Spot = Spot() if read_from is None else Place(read_from)
+    keys: tuple[str | int, ...] = ()
     for key in loc:
-        if isinstance(node, CommentedMap) and key in node:
-            place, node = _key_place(node, key, value), node[key]
-        elif isinstance(node, CommentedSeq) and isinstance(key, int) and key < len(node):
-            place, node = _item_place(node, key), node[key]
+        if isinstance(node, Mapping) and key in node:
+            step = functools.partial(_key_place, node, key, value)
+        elif isinstance(node, list) and isinstance(key, int) and key < len(node):
+            step = functools.partial(_item_place, node, key)
+        else:
+            continue
+        node, keys = node[key], (*keys, key)
+        place = Spot(keys, node) if read_from is None else step()
     return place, node
 
 
-def _key_place(node: CommentedMap, key: Any, value: bool) -> Place:
+def _key_place(node: Any, key: Any, value: bool) -> Place:
     plain = value and not isinstance(node[key], (CommentedMap, CommentedSeq))
     home = getattr(node, _FROM, {}).get(key, node)  # the mapping that the key was written in
     while key in getattr(home, _FROM, {}):
@@ -148,8 +162,11 @@ def _item_place(node: Any, index: int) -> Place:
 # --- explanations -----------------------------------------------------------------------------------------------------
 
 
-def explain(error: ValidationError, document: CommentedMap) -> list[Mistake]:
-    """What pydantic found, as mistakes with places. A misspelt required field is one mistake, not two."""
+def explain(error: ValidationError, document: Any, model: type[BaseModel] = Scene) -> list[Mistake]:
+    """What pydantic found in `document`, meant as a `model`, as mistakes with places.
+
+    A misspelt required field is one mistake, not two.
+    """
     details = error.errors(include_url=False)
     mistakes: dict[tuple[Any, ...], Mistake] = {}
     misspelt = {
@@ -163,20 +180,20 @@ def explain(error: ValidationError, document: CommentedMap) -> list[Mistake]:
     for detail in details:
         if detail["type"] == "missing" and (detail["loc"][:-1], detail["loc"][-1]) in misspelt:
             continue
-        mistake = _EXPLAIN.get(detail["type"], _plain)(detail, document)
+        mistake = _EXPLAIN.get(detail["type"], _plain)(detail, document, model)
         mistakes.setdefault((mistake.place, mistake.message), mistake)
     return list(mistakes.values())
 
 
-def _unknown_field(detail: Any, document: CommentedMap) -> Mistake:
+def _unknown_field(detail: Any, document: Any, model: type[BaseModel]) -> Mistake:
     *above, word = detail["loc"]
-    fields = _fields_at(tuple(above), document)
+    fields = _fields_at(tuple(above), document, model)
     listed = ", ".join(fields[:14]) + (", ..." if len(fields) > 14 else "")
     place = place_of(document, detail["loc"], value=False)
     return Mistake(f"unknown field '{word}'", place, did_you_mean(str(word), fields), f"fields here: {listed}")
 
 
-def _missing(detail: Any, document: CommentedMap) -> Mistake:
+def _missing(detail: Any, document: Any, model: type[BaseModel]) -> Mistake:
     *above, word = detail["loc"]
     owner = next((str(k) for k in reversed(above) if isinstance(k, str) and k not in KINDS), "the scene")
     return Mistake(
@@ -184,23 +201,23 @@ def _missing(detail: Any, document: CommentedMap) -> Mistake:
     )
 
 
-def _unknown_tag(detail: Any, document: CommentedMap) -> Mistake:
+def _unknown_tag(detail: Any, document: Any, model: type[BaseModel]) -> Mistake:
     _, node = _walk(document, detail["loc"], True)
     key = "modality" if "acquire" in detail["loc"] else "kind"
     known = tuple(PROTOCOLS) if key == "modality" else KINDS
     if isinstance(node, Mapping) and key in node:
-        place = _key_place(node, key, True)  # type: ignore[arg-type]
+        place = place_of(document, (*detail["loc"], key))
         word = str(node[key])
         return Mistake(f"'{word}' is no {key}", place, did_you_mean(word, known), f"one of: {', '.join(known)}")
     place = place_of(document, detail["loc"], value=False)
     return Mistake(f"cannot tell what this is: no '{key}'", place, f"add '{key}: ...'", f"one of: {', '.join(known)}")
 
 
-def _no_distribution(detail: Any, document: CommentedMap) -> Mistake:
+def _no_distribution(detail: Any, document: Any, model: type[BaseModel]) -> Mistake:
     place, node = _walk(document, detail["loc"], True)
-    word = next(iter(node), "") if isinstance(node, CommentedMap) else ""
+    word = next(iter(node), "") if isinstance(node, Mapping) else ""
     if word:
-        place = _key_place(node, word, False)
+        place = place_of(document, (*detail["loc"], word), value=False)
     known = ", ".join(DISTRIBUTIONS)
     return Mistake(
         f"'{word}' is no way to write a number",
@@ -210,15 +227,16 @@ def _no_distribution(detail: Any, document: CommentedMap) -> Mistake:
     )
 
 
-def _plain(detail: Any, document: CommentedMap) -> Mistake:
+def _plain(detail: Any, document: Any, model: type[BaseModel]) -> Mistake:
     message = detail["msg"].removeprefix("Value error, ")
+    place = place_of(document, detail["loc"])
     where = ".".join(str(k) for k in detail["loc"] if k not in KINDS)
     return Mistake(
-        message[0].lower() + message[1:], place_of(document, detail["loc"]), help=f"in {where}" if where else ""
+        message[0].lower() + message[1:], place, help=f"in {where}" if where and isinstance(place, Place) else ""
     )
 
 
-_EXPLAIN: dict[str, Callable[[Any, CommentedMap], Mistake]] = {
+_EXPLAIN: dict[str, Callable[[Any, Any, type[BaseModel]], Mistake]] = {
     "extra_forbidden": _unknown_field,
     "missing": _missing,
     "union_tag_invalid": _unknown_tag,
@@ -227,18 +245,18 @@ _EXPLAIN: dict[str, Callable[[Any, CommentedMap], Mistake]] = {
 }
 
 
-def _fields_at(loc: tuple[str | int, ...], document: CommentedMap) -> list[str]:
-    """Names of the fields that the model at `loc` takes, its own first."""
-    model: Any = Scene
+def _fields_at(loc: tuple[str | int, ...], document: Any, top: type[BaseModel]) -> list[str]:
+    """Names of the fields that the model at `loc` below `top` takes, its own first."""
+    model: Any = top
     node: Any = document
     for key in loc:
-        if isinstance(node, CommentedMap) and key in node:
+        if isinstance(node, Mapping) and key in node:
             node = node[key]
             model = _member(model, key, node)
-        elif isinstance(node, CommentedSeq) and isinstance(key, int) and key < len(node):
+        elif isinstance(node, list) and isinstance(key, int) and key < len(node):
             node = node[key]
             model = _chosen(model, node)
-    if isinstance(node, CommentedMap) and not (isinstance(model, type) and issubclass(model, BaseModel)):
+    if isinstance(node, Mapping) and not (isinstance(model, type) and issubclass(model, BaseModel)):
         kind = next((k for k in node if k in DISTRIBUTIONS), None)
         model = DISTRIBUTIONS[kind] if kind else model
     fields = getattr(model, "model_fields", {})
@@ -254,7 +272,7 @@ def _member(model: Any, key: Any, node: Any) -> Any:
 def _chosen(annotation: Any, node: Any) -> Any:
     """The model among those that `annotation` admits which `node` means to be."""
     models = list(_models(annotation))
-    if isinstance(node, CommentedMap):
+    if isinstance(node, Mapping):
         for name in ("kind", "modality"):
             tag = node.get(name)
             for model in models:
