@@ -250,7 +250,10 @@ def evaluate(expression: str, variables: Variables) -> float:
         raise AssertionError(ast.dump(node))
 
     names(expression)
-    result = value(ast.parse(expression, mode="eval").body)
+    try:
+        result = value(ast.parse(expression, mode="eval").body)
+    except TypeError as error:  # a function with too many or too few arguments
+        raise ValueError(f"'{expression}': {error}") from None
     if isinstance(result, complex) or not math.isfinite(result):
         raise ValueError(f"'{expression}' gives {result}")
     return result

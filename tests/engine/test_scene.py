@@ -235,6 +235,8 @@ def test_a_draw_that_cannot_be_is_explained():
         scene.sample(5)
     with pytest.raises(UserError, match="division by zero"):
         scene_of({"kind": "sphere", "radius": {"expr": "1 / w"}}, vars={"w": 0}).sample(5)
+    with pytest.raises(UserError, match=r"'sqrt\(w, 2\)': "):
+        scene_of({"kind": "sphere", "radius": {"expr": "sqrt(w, 2)"}}, vars={"w": 4}).sample(5)
 
 
 def test_an_impossible_bend_is_explained():
