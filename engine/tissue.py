@@ -1,25 +1,30 @@
 """Tissues: what a structure is made of, in the quantities that CT, MR and ultrasound see.
 
-The table is `tissues.yaml`; every value there stands with its source. A scene's own `materials` take a tissue of the
-table (`like`) and change some of its values, or set all of them.
+The table is `tissues.yaml`; every value there stands with its source, and with its spread where people differ in it. A
+scene's own `materials` take a tissue of the table (`like`) and change some of its values, or set all of them.
 """
 
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Mapping
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from rapidfuzz import process
 from ruamel.yaml import YAML
 
+from engine import pattern, vary
 from engine.errors import UserError
+from engine.pattern import PATTERNS, Pattern
 from engine.strict import Strict
 from engine.vary import Fraction, Name, NonNegative, Number, Positive
+
+pattern.discover()
 
 #: Chemical symbols by atomic number, hydrogen to uranium: what attenuation is tabulated for.
 ELEMENTS = tuple(
@@ -33,6 +38,53 @@ ELEMENTS = tuple(
 FIELDS_T = (1.5, 3.0)
 
 
+def _tabulated_field(value: float) -> float:
+    if value not in FIELDS_T:
+        known = " or ".join(f"{field:g}" for field in FIELDS_T)
+        raise PydanticCustomError("field", "relaxation times are given at {known} T", {"known": known})
+    return value
+
+
+def _relaxation(value: Any) -> str:
+    by_field = isinstance(value, Mapping) and all(isinstance(key, (int, float)) for key in value)
+    return "by field" if by_field else "one"
+
+
+#: A relaxation time at every field strength, or at each one in tesla.
+Relaxation = Annotated[
+    Annotated[dict[Annotated[float, AfterValidator(_tabulated_field)], Positive], Tag("by field")]
+    | Annotated[Positive, Tag("one")],
+    Discriminator(_relaxation),
+]
+
+_union: Any = functools.reduce(operator.or_, PATTERNS.values())
+AnyPattern: Any = Annotated[_union, Field(discriminator="kind")]
+
+
+def _layers(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return "several"
+    return "choice" if (isinstance(value, Mapping) and "choice" in value) or isinstance(value, Choices) else "one"
+
+
+def _patterns(choices: bool) -> Any:
+    """The type of one pattern or of several; or, with `choices`, of one of such."""
+    plain = Annotated[list[AnyPattern], Tag("several")] | Annotated[AnyPattern, Tag("one")]
+    return Annotated[plain | Annotated[Choices, Tag("choice")] if choices else plain, Discriminator(_layers)]
+
+
+class Choices(Strict):
+    """One of several patterns, or lists of patterns, chosen when the scene is drawn."""
+
+    choice: list[_patterns(choices=False)] = Field(min_length=1)  # type: ignore[valid-type]
+    weights: list[Annotated[float, Field(ge=0)]] | None = None
+
+    @model_validator(mode="after")
+    def _weighted(self) -> Choices:
+        vary.Choice.model_validate({"choice": self.choice, "weights": self.weights})
+        return self
+
+
 class Material(Strict):
     """A tissue as a user writes it: a base and what differs from it. None keeps the base's value; the base is `water`
     where `like` is left out."""
@@ -44,8 +96,8 @@ class Material(Strict):
     iodine_mg_ml: NonNegative | None = Field(None, description="iodine contrast agent, mg/mL")
     hu: Number | None = Field(None, description="CT number at every tube voltage, instead of composition and iodine")
     # MR
-    t1_ms: Positive | None = Field(None, description="T1 at every field strength, ms")
-    t2_ms: Positive | None = Field(None, description="T2 at every field strength, ms")
+    t1_ms: Relaxation | None = Field(None, description="T1, ms, or {1.5: T1, 3: T1} by field strength in tesla")
+    t2_ms: Relaxation | None = Field(None, description="T2, ms, or {1.5: T2, 3: T2} by field strength in tesla")
     pd: Fraction | None = Field(None, description="MR-visible proton density relative to water")
     chi_ppm: Number | None = Field(None, description="magnetic susceptibility, ppm")
     # ultrasound
@@ -57,6 +109,12 @@ class Material(Strict):
     texture: NonNegative | None = Field(None, description="relative sd of MR signal and scatterers within the tissue")
     texture_mm: Positive | None = Field(None, description="correlation length of that variation, mm")
     texture_density: NonNegative | None = Field(None, description="relative sd of mass density within the tissue")
+    pattern: _patterns(choices=True) | None = Field(  # type: ignore[valid-type]
+        None, description="what that variation looks like, one pattern or several; noise if left out"
+    )
+    vary: NonNegative | None = Field(
+        None, description="how many of the table's spreads its other values differ by from draw to draw; the scene's"
+    )
 
     @field_validator("composition")
     @classmethod
@@ -89,7 +147,8 @@ class Material(Strict):
 class Tissue(Strict):
     """A tissue with every value known: what the renderers read.
 
-    Units as in `Material`; relaxation times are given by field strength in tesla (1.5 and 3.0).
+    Units as in `Material`; relaxation times are given by field strength in tesla (1.5 and 3.0). `spread` is the
+    relative standard deviation of a value between people, in dB for a value in dB; values without one do not differ.
     """
 
     name: str
@@ -108,6 +167,8 @@ class Tissue(Strict):
     texture: float = 0.0
     texture_mm: float = 3.0
     texture_density: float = 0.0
+    pattern: tuple[AnyPattern, ...] = ()
+    spread: dict[str, float] = Field({})
 
 
 def read_table() -> dict[str, Any]:
@@ -156,10 +217,13 @@ def resolve(what: str | Material, table: Mapping[str, Tissue] | None = None, nam
     if isinstance(what, str):
         return tissue(what, table)
     base = tissue(what.like or "water", table)
-    changes = {key: value for key, value in what if value is not None and key != "like"}
+    changes = {key: value for key, value in what if value is not None and key not in ("like", "vary")}
     for key in ("t1_ms", "t2_ms"):
         if key in changes:
-            changes[key] = dict.fromkeys(FIELDS_T, changes[key])
+            given = changes[key]
+            changes[key] = {**dict(base)[key], **given} if isinstance(given, dict) else dict.fromkeys(FIELDS_T, given)
+    if isinstance(changes.get("pattern"), Pattern):
+        changes["pattern"] = (changes["pattern"],)
     if (
         "hu" not in changes
         and base.hu is not None

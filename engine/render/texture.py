@@ -1,62 +1,57 @@
-"""Heterogeneity within tissues: a reproducible random factor near 1 for every voxel.
+"""Heterogeneity within tissues: a reproducible factor near 1 for every voxel, made of the tissues' patterns.
 
-Tissue is rough at every scale below its correlation length, so the variation is a Gaussian random field with
-autocorrelation exp(-r / L) (Matern with smoothness 1/2; its power spectrum is 8 pi L^3 / (1 + (k L)^2)^2). Lengths are
-in mm: a coarse voxel averages away what is finer than itself, and sees less variation.
+A tissue without a pattern of its own has `noise` of the correlation length `texture_mm`: autocorrelation exp(-r / L).
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
+from typing import Literal
 
-import numpy as np
 import torch
 
-from engine.grid import Grid
+from engine.pattern import Canvas, Pattern
+from engine.patterns.noise import Noise
 from engine.random import Stream
 from engine.render.serial import serial
+from engine.tissue import Tissue
 from engine.volume import Volume
 
 
 @serial()
-def heterogeneity(volume: Volume, deviations: Sequence[float], stream: Stream) -> torch.Tensor:
-    """Factors 1 + sd * field, float32 `[z, y, x]`, never below 0.
+def heterogeneity(
+    volume: Volume, deviations: Sequence[float], stream: Stream, of: Literal["signal", "density"] = "signal"
+) -> torch.Tensor:
+    """Factors 1 + the variations of every pattern, float32 `[z, y, x]`, never below 0.
 
     Args:
-        deviations: relative standard deviation for each row of the volume's structures; the correlation length is the
-            tissue's `texture_mm`, to the nearest half octave.
-        stream: the field's randomness.
+        deviations: strength of each row of the volume's structures, for patterns that give none themselves: the
+            tissue's `texture` or `texture_density`.
+        stream: the fields' randomness. Equal patterns share one field; the patterns of one tissue are independent.
+        of: which strength of a pattern counts.
     """
+    amounts: dict[tuple[int, Pattern], list[float]] = {}
+    for row, (structure, deviation) in enumerate(zip(volume.structures, deviations, strict=True)):
+        for layer, pattern in enumerate(_patterns(structure.tissue)):
+            own = getattr(pattern, of)
+            amount = deviation if own is None else own
+            if amount:
+                plain = pattern.model_copy(update={"signal": None, "density": None})
+                amounts.setdefault((layer, plain), [0.0] * len(deviations))[row] += amount
     factor = torch.ones(volume.grid.shape, device=volume.top.device)
-    lengths = [_half_octave(s.tissue.texture_mm) for s in volume.structures]
-    wanted = sorted({length for length, sd in zip(lengths, deviations, strict=True) if sd > 0})
-    if not wanted:
-        return factor
-    white = torch.fft.rfftn(stream.normal(volume.grid.shape))
-    for length in wanted:
-        share = volume.mix([sd if at == length else 0.0 for at, sd in zip(lengths, deviations, strict=True)])
-        filtered = white * transfer(volume.grid, length).to(white.device)
-        factor.addcmul_(share, torch.fft.irfftn(filtered, s=volume.grid.shape))
+    canvases: dict[int, Canvas] = {}
+    for (layer, pattern), strengths in amounts.items():
+        if layer not in canvases:
+            canvases[layer] = Canvas(volume.grid, stream.child("layer", layer) if layer else stream)
+        factor += pattern.variation(volume, strengths, canvases[layer])
     return factor.clamp_(min=0.0)
 
 
+def _patterns(tissue: Tissue) -> tuple[Pattern, ...]:
+    return tissue.pattern or (Noise.model_validate({"length": _half_octave(tissue.texture_mm)}),)
+
+
 def _half_octave(length: float) -> float:
+    """The nearest of few lengths, so that tissues share fields."""
     return 2.0 ** (round(2.0 * math.log2(length)) / 2.0)
-
-
-@functools.lru_cache(maxsize=8)
-def transfer(grid: Grid, length: float) -> torch.Tensor:
-    """Filter from white noise to the field, over `rfftn`'s frequencies, float32.
-
-    Zero frequency is left out, so that a tissue that fills the grid keeps its mean.
-    """
-    nz, ny, nx = grid.shape
-    dx, dy, dz = grid.spacing
-    fz, fy, fx = np.fft.fftfreq(nz, dz)[:, None, None], np.fft.fftfreq(ny, dy)[:, None], np.fft.rfftfreq(nx, dx)
-    k_squared = (2.0 * np.pi) ** 2 * (fz**2 + fy**2 + fx**2)
-    amplitude = math.sqrt(8.0 * np.pi * length**3 / grid.voxel_volume) / (1.0 + k_squared * length**2)
-    amplitude = amplitude * np.sinc(fz * dz) * np.sinc(fy * dy) * np.sinc(fx * dx)  # the average over a voxel
-    amplitude[0, 0, 0] = 0.0
-    return torch.from_numpy(amplitude.astype(np.float32))

@@ -13,6 +13,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from engine.errors import UserError
+from engine.pattern import PATTERNS
 from engine.render.protocols import PROTOCOLS
 from engine.scene import check
 from engine.scene.errors import Mistake, Place, SceneError, Spot, did_you_mean
@@ -204,7 +205,7 @@ def _missing(detail: Any, document: Any, model: type[BaseModel]) -> Mistake:
 def _unknown_tag(detail: Any, document: Any, model: type[BaseModel]) -> Mistake:
     _, node = _walk(document, detail["loc"], True)
     key = "modality" if "acquire" in detail["loc"] else "kind"
-    known = tuple(PROTOCOLS) if key == "modality" else KINDS
+    known = tuple(PROTOCOLS) if key == "modality" else tuple(PATTERNS) if "pattern" in detail["loc"] else KINDS
     if isinstance(node, Mapping) and key in node:
         place = place_of(document, (*detail["loc"], key))
         word = str(node[key])

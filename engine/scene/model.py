@@ -213,6 +213,9 @@ class Scene(Strict):
     background: Name = Field("air", description="tissue of voxels outside every structure")
     vars: dict[str, Number] = Field({}, description="drawn once per scene, used as $name")
     materials: dict[str, Material] = {}
+    vary: NonNegative = Field(
+        0.0, description="how many of the table's spreads tissues differ by from draw to draw; 0: none, 1: as in people"
+    )
     structures: dict[str, Structure] = Field(min_length=1)
     acquire: list[Protocol] = Field([], description="protocols; of several for one modality each draw takes one")
 

@@ -17,6 +17,7 @@ from engine.nodes import SHAPES
 from engine.random import Stream
 from engine.scene.labels import label_table, owners
 from engine.scene.model import Region, Scene
+from engine.scene.people import person
 
 #: Places tried for one scattered copy before it is given up.
 _TRIES = 400
@@ -62,6 +63,9 @@ class _Draw:
         self.base = rest
         for name, body in bodies.items():
             self.add(name, body, table[name][0])
+        used = [rest.get("background", "air"), *(body["material"] for body in self.structures.values())]
+        materials = person(rest.get("materials", {}), used, rest.pop("vary", 0.0), self.stream)
+        rest |= {"materials": materials} if materials else {}
         return Scene.model_validate({**rest, "structures": self.structures})
 
     def resolve(self, value: Any, path: tuple[str | int, ...]) -> Any:
@@ -69,7 +73,7 @@ class _Draw:
         drawn = vary.parse(value) if isinstance(value, (str, Mapping)) else None
         if drawn is not None:
             chosen = drawn.draw(self.stream.child(*path).generator(), self.variables)
-            return self.resolve(chosen, (*path, "chosen")) if isinstance(chosen, (str, Mapping)) else chosen
+            return self.resolve(chosen, (*path, "chosen")) if isinstance(chosen, (str, Mapping, list)) else chosen
         if isinstance(value, Mapping):
             return {key: self.resolve(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, (list, tuple)):

@@ -25,6 +25,8 @@ PLAUSIBLE = {
     "texture_mm": (0.5, 10),
     "texture_density": (0, 0.2),
 }
+#: Standard deviations between people, relative or in dB.
+SPREAD = {"backscatter_db": (1, 6), "density_g_cm3": (0.001, 0.2), "t1_ms": (0.02, 0.35), "t2_ms": (0.02, 0.35)}
 #: What scenes are written with.
 NEEDED = """
     water adipose fat muscle liver spleen kidney_cortex kidney_medulla kidney blood blood_iodine heart_wall heart
@@ -33,10 +35,11 @@ NEEDED = """
 """.split()
 
 
-def entries():
-    for name, block in read_table()["tissues"].items():
-        for key, entry in block.items():
-            if key != "aliases":
+def entries(table=None):
+    """(tissue, quantity, [value, kind, source]) of every value, spreads included where the table has them."""
+    for name, block in (table or read_table()["tissues"]).items():
+        for key, entry in [*block.items(), *block.get("spread", {}).items()]:
+            if key not in ("aliases", "spread"):
                 for value in entry.values() if isinstance(entry, dict) else [entry]:
                     yield name, key, value
 
@@ -62,7 +65,12 @@ def test_every_value_has_unit_kind_and_source():
 
 
 def test_every_value_is_plausible():
-    for name, key, (value, *_) in entries():
+    table = read_table()["tissues"]
+    for name, block in table.items():
+        for key, (value, *_) in block.pop("spread", {}).items():
+            low, high = SPREAD.get(key, (0.002, 0.3))
+            assert key in block and low <= value <= high, f"{name}: spread of {key} is {value}"
+    for name, key, (value, *_) in entries(table):
         if key == "composition":
             assert math.isclose(sum(value.values()), 1, abs_tol=0.02), f"{name}: {sum(value.values())}"
         else:
@@ -107,6 +115,19 @@ def test_resolve_without_base_starts_from_water():
     assert resolve("fat") is tissue("adipose")
 
 
+def test_relaxation_times_may_be_given_by_field_strength():
+    made = resolve(Material.model_validate({"like": "liver", "t1_ms": {3: 900}, "t2_ms": {1.5: 50, 3.0: 40}}))
+    assert made.t1_ms == {1.5: tissue("liver").t1_ms[1.5], 3.0: 900}
+    assert made.t2_ms == {1.5: 50, 3.0: 40}
+
+
+def test_a_material_takes_one_pattern_or_several():
+    one, two = {"kind": "noise", "length": 2}, {"kind": "lobules", "size": {"uniform": [8, 12]}}
+    assert [p.kind for p in resolve(Material.model_validate({"pattern": one})).pattern] == ["noise"]
+    assert [p.kind for p in Material.model_validate({"pattern": [one, two]}).pattern] == ["noise", "lobules"]
+    assert resolve(Material.model_validate({"pattern": []})).pattern == tissue("water").pattern == ()
+
+
 def test_resolve_looks_in_the_table_it_is_given():
     table = dict(load_table())
     table["rind"] = resolve(Material(like="skin", hu=90), name="rind")
@@ -121,6 +142,12 @@ def test_resolve_looks_in_the_table_it_is_given():
         ({"composition": {"H": 0.1, "O": 0.2}}, "add up to 1, they make 0.3"),
         ({"hu": 40, "iodine_mg_ml": 3}, "leave out hu or iodine_mg_ml"),
         ({"pd": 1.5}, "less than or equal to 1"),
+        ({"t1_ms": {7.0: 1200}}, "given at 1.5 or 3 T"),
+        ({"t1_ms": {1.5: -1}}, "greater than 0"),
+        ({"pattern": {"kind": "fibers", "length": 3}}, "does not match any of the expected tags"),
+        ({"pattern": {"kind": "fibres", "length": 9, "width": 1, "direction": [0, 0, 0]}}, "other than 0"),
+        ({"pattern": {"choice": [{"kind": "lobules", "size": 0.1}]}}, "greater than or equal to 0.5"),
+        ({"pattern": {"choice": [[]], "weights": [1, 2]}}, "weights needs 1 numbers"),
     ],
 )
 def test_materials_that_cannot_be_are_refused(wrong, message):

@@ -43,7 +43,7 @@ class CT(Protocol):
         numbers = [ct_number(s.tissue, self.kvp) for s in volume.structures]
         relative = volume.mix([1.0 + number / 1000.0 for number in numbers])  # attenuation over that of water
         deviations = [s.tissue.texture_density for s in volume.structures]
-        relative *= heterogeneity(volume, deviations, stream.child("texture"))
+        relative *= heterogeneity(volume, deviations, stream.child("texture"), of="density")
         ideal = relative.sub_(1.0).mul_(1000.0)
         slice_mm = self.slice_mm or volume.grid.spacing[2]
         noise = stream.child("noise")

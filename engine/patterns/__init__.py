@@ -1,0 +1,1 @@
+"""Patterns of variation within tissues, one a file."""
