@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from scipy.ndimage import distance_transform_edt
 
 from engine.compile import compile_scene
 from engine.nodes import SHAPES
@@ -126,6 +127,89 @@ def test_metaballs_without_smoothing_are_a_union():
     assert field(where) == pytest.approx(exact, abs=1e-3)
 
 
+def depth_inside(body, spacing, size):
+    """Distance (mm) of each voxel to the nearest one outside, by an exact distance transform, and the field there."""
+    scene = scene_of(body, size=size, spacing=spacing)
+    grid = scene.grid.grid()
+    index = np.stack(np.meshgrid(*[np.arange(size)] * 3, indexing="ij"), -1)[..., ::-1].reshape(-1, 3)
+    values = compile_scene(scene)[0].evaluate(grid.to_world(index), 0).reshape(size, size, size)
+    return distance_transform_edt(values < 0, sampling=spacing) - spacing / 2, values
+
+
+def test_a_flat_sheet_is_a_plate():
+    where = points()
+    q = np.abs(where) - [14, 10, 2]
+    field = field_of(kind="sheet", size=[28, 20], thickness=4)
+    assert ((field(where) < 0) == (q.max(axis=1) < 0)).all()
+    assert field([[3, 2, 1], [3, 2, 2.2], [16, 0, 0]]) == pytest.approx([-1, 0.2, 2], abs=1e-5)
+
+
+def test_a_domed_sheet_is_a_cap_of_a_sphere():
+    where = points(20_000, reach=14)
+    field = field_of(kind="sheet", size=[28, 28], thickness=3, dome=40)(where)
+    exact = np.abs(np.linalg.norm(where - np.array([0, 0, -40]), axis=1) - 40) - 1.5
+    near = (np.abs(exact) < 0.3) & (np.abs(where[:, :2]).max(axis=1) < 13)
+    assert field[near] == pytest.approx(exact[near], abs=0.05)
+
+
+@pytest.mark.parametrize("wander", [0, 0.8])
+def test_a_folded_sheet_is_as_thick_on_slopes_as_on_crests(wander):
+    body = {
+        "kind": "sheet",
+        "size": [24, 20],
+        "thickness": 3,
+        "folds": 3,
+        "wavelength": 16,
+        "wander": wander,
+        "seed": 4,
+    }
+    deep, values = depth_inside(body, 0.4, 66)
+    middle = (values < -1.4) & (np.abs(np.indices(values.shape)[1:] - 32.5) * 0.4 < 8).all(axis=0)
+    assert np.percentile(deep[middle], 2) > 1.15  # half of a plate cut straight down would be 0.7 mm there
+    assert np.percentile(deep[middle], 98) < 1.65
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_cortex_keeps_a_ribbon_of_even_width(seed):
+    """Points of the white matter's surface lie `inset` mm below that of the cortex, a little more where sulci meet."""
+    body = {"kind": "cortex", "radii": [24, 28, 22], "wavelength": 12, "depth": 7, "width": 1.2, "seed": seed}
+    deep, values = depth_inside(body, 0.6, 96)
+    surface = np.abs(values + 2.4) < 0.15
+    assert surface.sum() > 5000
+    assert np.median(deep[surface]) == pytest.approx(2.4, abs=0.15)
+    assert np.percentile(deep[surface], 5) > 1.9
+    assert np.percentile(deep[surface], 75) < 2.9
+    assert np.percentile(deep[surface], 95) < 3.8
+
+
+def test_cortex_is_folded():
+    """Its sulci take the surface well below the ellipsoid, and the surface is far larger than the ellipsoid's."""
+    body = {"kind": "cortex", "radii": [24, 28, 22], "wavelength": 10, "depth": 8, "width": 1, "seed": 3}
+    plain = field_of(kind="ellipsoid", radii=[24, 28, 22])
+    field, where = field_of(**body), points(200_000, reach=28)
+    shell = 1.0
+
+    def area(values):
+        return (np.abs(values) < shell / 2).sum()
+
+    assert area(field(where)) > 1.5 * area(plain(where))
+    assert (field(where[plain(where) > 0]) > 0).all()
+
+
+def test_an_inset_cortex_with_the_same_seed_is_the_same_field():
+    where, body = points(), {"kind": "cortex", "radii": 24, "wavelength": 10, "depth": 6, "seed": 7}
+    assert field_of(**body, inset=3)(where) == pytest.approx(field_of(**body)(where) + 3, abs=1e-4)
+
+
+def test_two_structures_share_a_seed_by_a_variable():
+    body = {"kind": "cortex", "radii": 18, "wavelength": 8, "depth": 4, "seed": "$folds"}
+    scene = scene_of(body, {**body, "inset": 2, "inside": "s0"}, vars={"folds": {"integer": [0, 100000]}})
+    one, two = scene.sample(1), scene.sample(2)
+    assert one.structures["s0"].seed == one.structures["s1"].seed != two.structures["s0"].seed
+    with pytest.raises(ValidationError, match="needs a whole number"):
+        scene_of({**body, "seed": {"uniform": [0, 9]}})
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -137,6 +221,11 @@ def test_metaballs_without_smoothing_are_a_union():
         ({"kind": "capsule", "ends": [[0, 0, 0], [0, 0, 2]], "radius": [5, 2]}, "one end lies within the other"),
         ({"kind": "capsule", "ends": [[0, 0, 0], [0, 0, 9]], "radius": [5, 2, 1]}, "3 values for 2 ends"),
         ({"kind": "metaballs", "centres": [[0, 0, 0]], "radius": [1, 2]}, "2 values for 1 centres"),
+        ({"kind": "sheet", "size": [40, 30], "thickness": 3, "dome": 20}, "dome is 20 mm, too small .* at least 31 mm"),
+        ({"kind": "cortex", "radii": 20, "depth": 11}, "depth is 11 mm, more than half of the smallest radius"),
+        ({"kind": "cortex", "radii": 20, "depth": 6, "width": 4}, "width is 4 mm, more than half of the sulci's depth"),
+        ({"kind": "cortex", "radii": 60, "wavelength": 4, "width": 1}, "between 5 and 60 mm"),
+        ({"kind": "cortex", "radii": 20, "depth": 8, "inset": 12}, "only 12 mm lie below the sulci"),
     ],
 )
 def test_impossible_shapes_are_refused(body, message):
@@ -152,6 +241,8 @@ def test_shapes_may_vary():
         {"kind": "halfspace", "direction": [varying, 0, 0]},
         {"kind": "capsule", "ends": [[0, 0, varying], [0, 9, 0]], "radius": [varying, 2]},
         {"kind": "metaballs", "centres": [[varying, 0, 0], [0, 0, 0]], "radius": varying, "smooth": varying},
+        {"kind": "sheet", "size": [20, {"uniform": [9, 20]}], "thickness": varying, "dome": {"uniform": [30, 40]}},
+        {"kind": "cortex", "radii": {"uniform": [20, 30]}, "depth": 6, "inset": varying},
     ]
     scene = scene_of(*bodies)
     assert scene.sample(1) != scene.sample(2)
