@@ -17,10 +17,10 @@ from engine.render.protocols import PROTOCOLS
 from engine.scene import check
 from engine.scene.errors import Mistake, Place, SceneError, did_you_mean
 from engine.scene.model import KINDS, PARTS, Scene
+from engine.source import mark, source
 from engine.vary import DISTRIBUTIONS
 
 _SHARED = ("vars", "materials", "structures")
-_FILE = "_viscera_file"  # on every container: the file it stands in
 _FROM = "_viscera_from"  # on mappings: place and file of the keys that were merged in
 
 
@@ -48,7 +48,7 @@ def read(path: Path, above: tuple[Path, ...] = ()) -> CommentedMap:
     document = parse(path)
     if not isinstance(document, CommentedMap):
         raise SceneError(path, [Mistake("a scene is a mapping: viscera, name, grid, structures, ...", Place(path))])
-    _mark(document, path)
+    mark(document, path)
     names = document.get("include") or []
     for i, name in enumerate(names if isinstance(names, list) else []):
         target = (path.parent / str(name)).resolve()
@@ -85,27 +85,26 @@ def parse(path: Path) -> Any:
         raise UserError(f"{path}: not valid YAML ({error})") from None
 
 
-def _mark(node: Any, path: Path) -> None:
-    """Note on every container which file it came from."""
-    if isinstance(node, (CommentedMap, CommentedSeq)):
-        setattr(node, _FILE, path)
-        for child in node.values() if isinstance(node, CommentedMap) else node:
-            _mark(child, path)
-
-
 def _merge(document: CommentedMap, included: CommentedMap) -> None:
     for section in _SHARED:
         theirs = included.get(section)
         if isinstance(theirs, CommentedMap):
             if section not in document:
                 document[section] = CommentedMap()
-                setattr(document[section], _FILE, getattr(theirs, _FILE))
+                mark(document[section], _home(theirs))
             ours = document[section]
             merged = ours.__dict__.setdefault(_FROM, {}) if isinstance(ours, CommentedMap) else {}
             for key in theirs if isinstance(ours, CommentedMap) else ():
                 if key not in ours:
                     ours[key] = theirs[key]
                     merged[key] = theirs
+
+
+def _home(node: Any) -> Path:
+    """The file that a container of a document which was read stands in."""
+    path = source(node)
+    assert path is not None
+    return path
 
 
 # --- places -----------------------------------------------------------------------------------------------------------
@@ -119,7 +118,7 @@ def place_of(document: CommentedMap, loc: tuple[str | int, ...], value: bool = T
 def _walk(document: CommentedMap, loc: tuple[str | int, ...], value: bool) -> tuple[Place, Any]:
     """The place of `loc` and the node there."""
     node: Any = document
-    place = Place(getattr(document, _FILE))
+    place = Place(_home(document))
     for key in loc:
         if isinstance(node, CommentedMap) and key in node:
             place, node = _key_place(node, key, value), node[key]
@@ -134,15 +133,15 @@ def _key_place(node: CommentedMap, key: Any, value: bool) -> Place:
     while key in getattr(home, _FROM, {}):
         home = getattr(home, _FROM)[key]
     if key not in (home.lc.data or {}):  # a section that only included files have
-        return Place(getattr(home, _FILE))
+        return Place(_home(home))
     line, column = home.lc.value(key) if plain else home.lc.key(key)
-    return Place(getattr(home, _FILE), line, column, len(str(node[key] if plain else key)))
+    return Place(_home(home), line, column, len(str(node[key] if plain else key)))
 
 
 def _item_place(node: Any, index: int) -> Place:
     line, column = node.lc.item(index)
     width = 1 if isinstance(node[index], (CommentedMap, CommentedSeq)) else len(str(node[index]))
-    return Place(getattr(node, _FILE), line, column, width)
+    return Place(_home(node), line, column, width)
 
 
 # --- explanations -----------------------------------------------------------------------------------------------------
