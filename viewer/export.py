@@ -99,7 +99,9 @@ def _write_each(solids: dict[str, trimesh.Trimesh], folder: Path, _title: str, f
         path = folder / f"{_file_name(name)}.{form}"
         if path in files.values():  # names that differ in what file names cannot hold
             path = path.with_stem(f"{path.stem}-{number}")
-        files[name] = write_bytes(path, bytes(solid.export(file_type=form)))
+        content = solid.export(file_type=form)
+        assert isinstance(content, bytes)
+        files[name] = write_bytes(path, content)
     return files
 
 
