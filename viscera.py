@@ -170,6 +170,37 @@ def view(target: str, device: str, **options: Any) -> None:
 
 
 @cli.command()
+@click.argument("target")
+@click.option("--meshes", "folder", type=click.Path(path_type=Path), required=True, help="folder to write to")
+@click.option("--format", "form", type=click.Choice(["glb", "stl", "ply"]), default="glb", show_default=True)
+@click.option("--structures", callback=_words, default="", help="names of those to write; all by default")
+@click.option("--seed", type=int, help="of a scene's draw; the scene's own by default")
+@click.option("--size", type=click.IntRange(min=8), help="voxels along the longest axis of a scene's volume")
+@_DEVICE
+def export(
+    target: str, folder: Path, form: str, structures: tuple[str, ...], seed: int | None, size: int | None, device: str
+) -> None:
+    """Write the organs of a SCENE, a dataset's case or a label map as closed surfaces, LPS+ mm.
+
+    GLB is one file with a named, coloured node for each structure; STL and PLY are a file for each. Every structure
+    holds what lies in it. The shape `mesh` reads the files back.
+    """
+    from engine.device import start
+    from viewer.export import export_meshes
+    from viewer.opening import open_anatomy
+
+    start(device)
+    path = Path(target)
+    if path.suffix in (".yaml", ".yml") or not path.exists():
+        path = scene_path(target)
+    done = export_meshes(open_anatomy(path, size, seed), folder, form, structures)
+    for name, file in done.files.items():
+        click.echo(f"{file}: {name}, {done.volumes_ml[name]:.4g} mL")
+    for name, why in done.skipped.items():
+        click.echo(f"{name}: skipped, {why}", err=True)
+
+
+@cli.command()
 @click.argument("scenes", nargs=-1)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="PNG to write")
 @click.option("--seed", type=int, help="of the draws; each scene's own by default")

@@ -58,6 +58,14 @@ def with_descendants(holds: Mapping[int, frozenset[int]], parents: Mapping[int, 
     return {label: frozenset(inside) for label, inside in full.items()}
 
 
+def descendants(parents: Mapping[int, int], label: int) -> set[int]:
+    """Labels of everything that lies in `label`, directly or in something that does."""
+    below: set[int] = set()
+    while new := {child for child, above in parents.items() if above in below | {label}} - below - {label}:
+        below |= new
+    return below
+
+
 def innermost(holds: Mapping[int, frozenset[int]]) -> dict[int, int]:
     """Parent of each label that lies inside another: of its holders the one that holds least."""
     parents: dict[int, int] = {}

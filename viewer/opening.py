@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from engine.dataset.case import scene_file
 from engine.errors import UserError
 from engine.generate import MODALITIES, Sample, draw
 from engine.grid import Grid
@@ -48,15 +51,32 @@ def open_subject(
     if not path.exists():
         raise UserError(f"{path}: no such file or folder")
     if path.suffix.lower() in (".yaml", ".yml"):
-        return _open_scene(path, modality, size, seed)
+        return _open_scene(path, MODALITIES if modality is None else (modality,), size, seed)
     case = _case_of(path)
     return _open_image(path, modality, labels) if case is None or labels is not None else open_case(*case)
 
 
-def _open_scene(path: Path, modality: str | None, size: int | None, seed: int | None) -> Subject:
+def open_anatomy(target: str | Path, size: int | None = None, seed: int | None = None) -> Subject:
+    """The labels alone of a scene, of a dataset's case or of a label map.
+
+    A case that Viscera made is voxelised again from its drawn scene, since its label map lacks the coverage.
+    """
+    path = Path(target)
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder")
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return _open_scene(path, (), size, seed)
+    case = _case_of(path)
+    if case is None:
+        labels, grid = read_labels(path)
+        return Subject.from_arrays(grid, {}, labels, name=_stem(path))
+    drawn = scene_file(*case)
+    return replace(_open_scene(drawn, (), size, seed), name=case[1]) if drawn.is_file() else open_case(*case)
+
+
+def _open_scene(path: Path, modalities: Sequence[str], size: int | None, seed: int | None) -> Subject:
     scene = Scene.load(path)
-    wanted = MODALITIES if modality is None else (modality,)
-    sample = draw(scene, scene.seed if seed is None else seed, 0, wanted, scene.grid.grid(size))
+    sample = draw(scene, scene.seed if seed is None else seed, 0, modalities, scene.grid.grid(size))
     return Subject.from_sample(sample)
 
 

@@ -18,10 +18,10 @@ from engine.render.protocols import PROTOCOLS
 from engine.scene import check
 from engine.scene.errors import Mistake, Place, SceneError, Spot, did_you_mean
 from engine.scene.model import KINDS, PARTS, Scene
+from engine.source import mark, source
 from engine.vary import DISTRIBUTIONS
 
 _SHARED = ("vars", "materials", "structures")
-_FILE = "_viscera_file"  # on every container: the file it stands in
 _FROM = "_viscera_from"  # on mappings: place and file of the keys that were merged in
 
 
@@ -36,8 +36,8 @@ def load(path: str | Path) -> Scene:
     return validated(read(path), path)
 
 
-def validated(document: Any, source: Path | str) -> Scene:
-    """The scene that `document` (from a file, or plain mappings and lists) describes; `source` names it in errors.
+def validated(document: Any, origin: Path | str) -> Scene:
+    """The scene that `document` (from a file, or plain mappings and lists) describes; `origin` names it in errors.
 
     Raises:
         SceneError: with every mistake in it.
@@ -45,10 +45,10 @@ def validated(document: Any, source: Path | str) -> Scene:
     try:
         scene = Scene.model_validate(document)
     except ValidationError as error:
-        raise SceneError(source, explain(error, document)) from None
+        raise SceneError(origin, explain(error, document)) from None
     mistakes = check.check(scene, document, functools.partial(place_of, document))
     if mistakes:
-        raise SceneError(source, mistakes)
+        raise SceneError(origin, mistakes)
     return scene
 
 
@@ -57,7 +57,7 @@ def read(path: Path, above: tuple[Path, ...] = ()) -> CommentedMap:
     document = parse(path)
     if not isinstance(document, CommentedMap):
         raise SceneError(path, [Mistake("a scene is a mapping: viscera, name, grid, structures, ...", Place(path))])
-    _mark(document, path)
+    mark(document, path)
     names = document.get("include") or []
     for i, name in enumerate(names if isinstance(names, list) else []):
         target = (path.parent / str(name)).resolve()
@@ -94,27 +94,26 @@ def parse(path: Path) -> Any:
         raise UserError(f"{path}: not valid YAML ({error})") from None
 
 
-def _mark(node: Any, path: Path) -> None:
-    """Note on every container which file it came from."""
-    if isinstance(node, (CommentedMap, CommentedSeq)):
-        setattr(node, _FILE, path)
-        for child in node.values() if isinstance(node, CommentedMap) else node:
-            _mark(child, path)
-
-
 def _merge(document: CommentedMap, included: CommentedMap) -> None:
     for section in _SHARED:
         theirs = included.get(section)
         if isinstance(theirs, CommentedMap):
             if section not in document:
                 document[section] = CommentedMap()
-                setattr(document[section], _FILE, getattr(theirs, _FILE))
+                mark(document[section], _home(theirs))
             ours = document[section]
             merged = ours.__dict__.setdefault(_FROM, {}) if isinstance(ours, CommentedMap) else {}
             for key in theirs if isinstance(ours, CommentedMap) else ():
                 if key not in ours:
                     ours[key] = theirs[key]
                     merged[key] = theirs
+
+
+def _home(node: Any) -> Path:
+    """The file that a container of a document which was read stands in."""
+    path = source(node)
+    assert path is not None
+    return path
 
 
 # --- places -----------------------------------------------------------------------------------------------------------
@@ -128,7 +127,7 @@ def place_of(document: Any, loc: tuple[str | int, ...], value: bool = True) -> P
 def _walk(document: Any, loc: tuple[str | int, ...], value: bool) -> tuple[Place | Spot, Any]:
     """The place of `loc` and the node there."""
     node: Any = document
-    read_from = getattr(document, _FILE, None)
+    read_from = source(document)
     place: Place | Spot = Spot() if read_from is None else Place(read_from)
     keys: tuple[str | int, ...] = ()
     for key in loc:
@@ -149,15 +148,15 @@ def _key_place(node: Any, key: Any, value: bool) -> Place:
     while key in getattr(home, _FROM, {}):
         home = getattr(home, _FROM)[key]
     if key not in (home.lc.data or {}):  # a section that only included files have
-        return Place(getattr(home, _FILE))
+        return Place(_home(home))
     line, column = home.lc.value(key) if plain else home.lc.key(key)
-    return Place(getattr(home, _FILE), line, column, len(str(node[key] if plain else key)))
+    return Place(_home(home), line, column, len(str(node[key] if plain else key)))
 
 
 def _item_place(node: Any, index: int) -> Place:
     line, column = node.lc.item(index)
     width = 1 if isinstance(node[index], (CommentedMap, CommentedSeq)) else len(str(node[index]))
-    return Place(getattr(node, _FILE), line, column, width)
+    return Place(_home(node), line, column, width)
 
 
 # --- explanations -----------------------------------------------------------------------------------------------------

@@ -1,12 +1,11 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import trimesh
 
-from engine.errors import UserError
 from engine.grid import Grid
-from viewer.meshes import export_meshes, measure, surface, surfaces
+from viewer.meshes import measure, surface, surfaces
 from viewer.subject import Subject
 
 from .conftest import ball
@@ -57,32 +56,5 @@ def test_every_organ_has_a_surface_with_its_children_filled_in(subject, volume):
 def test_label_maps_have_surfaces_without_a_volume(subject):
     flat = Subject.from_arrays(subject.grid, {}, subject.labels, subject.names)
     assert measure(surfaces(flat)[4]).volume_mm3 == pytest.approx(4 / 3 * math.pi * 25.0**3, rel=0.05)
-
-
-def test_glb_has_names_colours_and_metres(volume, tmp_path):
-    scene = trimesh.load(export_meshes(volume, tmp_path / "organs.glb"))
-    assert set(scene.geometry) == {"body", "liver", "lesion", "spleen"}
-    low, high = scene.bounds
-    np.testing.assert_allclose(high - low, 0.17, atol=0.005)
-    spleen = scene.geometry["spleen"]
-    assert tuple(spleen.visual.vertex_colors[0][:3]) == (0x8A, 0x4F, 0xA0)
-    # left 40 mm, back 10 mm: x = 0.04, z = -0.01
-    np.testing.assert_allclose(scene.to_geometry().bounds.mean(axis=0), 0.0, atol=0.005)
-    transform, _ = scene.graph[scene.graph.geometry_nodes["spleen"][0]]
-    place = transform @ [*spleen.bounds.mean(axis=0), 1.0]
-    np.testing.assert_allclose(place[:3], (0.04, 0.0, -0.01), atol=0.002)
-
-
-@pytest.mark.parametrize("ending", [".stl", ".ply"])
-def test_stl_and_ply_are_in_mm(volume, tmp_path, ending):
-    mesh = trimesh.load(export_meshes(volume, tmp_path / f"organs{ending}"))
-    np.testing.assert_allclose(mesh.bounds, [[-85] * 3, [85] * 3], atol=2.0)
-
-
-def test_mesh_errors_are_plain(volume, tmp_path):
-    with pytest.raises(UserError, match=r"\.glb, \.stl, \.ply"):
-        export_meshes(volume, tmp_path / "organs.obj")
-    grid = Grid.centred((3, 3, 3), (1.0,) * 3)
-    empty = Subject.from_arrays(grid, {"ct": np.zeros(grid.shape)})
-    with pytest.raises(UserError, match="no labelled structure"):
-        export_meshes(empty, tmp_path / "organs.glb")
+    nested = replace(flat, parents=subject.parents)
+    assert measure(surfaces(nested)[2]).volume_mm3 == pytest.approx(4 / 3 * math.pi * 38.0**3, rel=0.05)
