@@ -26,14 +26,19 @@ ivec3 = ti.math.ivec3
 
 
 @functools.lru_cache(maxsize=4096)
-def permutation(seed: int) -> tuple[int, ...]:
-    """The 256-entry permutation that the `opensimplex` package makes from `seed`."""
-    return tuple(int(v) for v in np.asarray(OpenSimplex(seed)._perm))
+def permutation(seed: int) -> np.ndarray:
+    """The 256-entry permutation that the `opensimplex` package makes from `seed`: integers in the bits of float32."""
+    return np.asarray(OpenSimplex(seed)._perm, np.int32).view(np.float32)
 
 
 @ti.func
 def _axis(i: ti.i32) -> ivec3:
     return ivec3(int(i == 0), int(i == 1), int(i == 2))
+
+
+@ti.func
+def _entry(params: ti.template(), i: ti.i32) -> ti.i32:
+    return ti.bit_cast(params[i], ti.i32)
 
 
 @ti.func
@@ -44,15 +49,15 @@ def _contribution(params: ti.template(), o: ti.i32, cell, inside, vertex) -> ti.
     value = 0.0
     if reach > 0.0:
         at = cell + vertex
-        index = int(params[o + (at.x & 255)])
-        index = int(params[o + ((index + at.y) & 255)])
-        index = int(params[o + ((index + at.z) & 255)]) % 24
+        index = _entry(params, o + (at.x & 255))
+        index = _entry(params, o + ((index + at.y) & 255))
+        index = _entry(params, o + ((index + at.z) & 255)) % 24
         # gradients are the permutations of (11, 4, 4) with every sign: `major` picks the permutation, `signs` the signs
         major, signs = index % 3, index // 3
-        g = vec3(4.0, 4.0, 4.0)
-        g[major] = 11.0
-        g *= vec3(2.0 * (signs & 1) - 1.0, 1.0 - 2.0 * ((signs >> 1) & 1), 1.0 - 2.0 * (signs >> 2))
-        value = reach * reach * reach * reach * g.dot(d)
+        x, y, z = d.x * (2.0 * (signs & 1) - 1.0), d.y * (1.0 - (signs & 2)), d.z * (1.0 - 0.5 * (signs & 4))
+        slope = 4.0 * (x + y + z) + 7.0 * ti.select(major == 0, x, ti.select(major == 1, y, z))
+        reach *= reach
+        value = reach * reach * slope
     return value
 
 
@@ -122,19 +127,12 @@ def noise(params: ti.template(), o: ti.i32, p) -> ti.f32:
         a, b = _outer_tetrahedron(fraction, total, int(total >= 2.0))
     else:
         a, b = _octahedron(fraction, total)
-    value = 0.0
-    for k in range(9):
-        vertex, used = ivec3(0), True
-        if k < 3:
-            vertex, used = _axis(k), total < 2.0
-        elif k < 6:
-            vertex, used = ivec3(1) - _axis(k - 3), total > 1.0
-        elif k == 6:
-            vertex, used = ivec3(int(total >= 2.0)), total <= 1.0 or total >= 2.0
-        elif k == 7:
-            vertex = a
-        else:
-            vertex = b
-        if used:
-            value += _contribution(params, o, cell, inside, vertex)
+    value = _contribution(params, o, cell, inside, a) + _contribution(params, o, cell, inside, b)
+    if total <= 1.0 or total >= 2.0:
+        value += _contribution(params, o, cell, inside, ivec3(int(total >= 2.0)))
+    for k in range(3):
+        if total < 2.0:
+            value += _contribution(params, o, cell, inside, _axis(k))
+        if total > 1.0:
+            value += _contribution(params, o, cell, inside, ivec3(1) - _axis(k))
     return value / _NORM

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import numpy as np
 import taichi as ti
 from pydantic import Field
 
@@ -33,8 +34,9 @@ class Noise(Displacement):
             frequency *= 2.0
         return d - bump
 
-    def pack(self) -> list[float]:
-        return [self.amplitude, 1.0 / self.wavelength, float(self.octaves), *permutation(self.seed or 0)]
+    def pack(self) -> np.ndarray:
+        head = np.array([self.amplitude, 1.0 / self.wavelength, self.octaves], np.float32)
+        return np.concatenate([head, permutation(self.seed or 0)])
 
     def grown(self, ball: Ball) -> Ball:
         return ball.grown(self.amplitude * PEAK * (2 - 0.5 ** (self.octaves - 1)))

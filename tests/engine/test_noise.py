@@ -20,7 +20,7 @@ def _sample(
 
 def sample(points: np.ndarray, seed: int) -> np.ndarray:
     out = torch.empty(len(points))
-    _sample(out, torch.from_numpy(points.astype(np.float32)), torch.tensor(permutation(seed), dtype=torch.float32))
+    _sample(out, torch.from_numpy(points.astype(np.float32)), torch.from_numpy(permutation(seed)))
     return out.numpy()
 
 
