@@ -47,6 +47,11 @@ class Ball(NamedTuple):
         return cls((x, y, z), radius)
 
 
+def shear_stretch(a: float, b: float, c: float) -> float:
+    """The largest singular value of [[a, b], [0, c]] for a, c >= 0; it grows with each of |a|, |b|, |c|."""
+    return (math.hypot(a + c, b) + math.hypot(a - c, b)) / 2
+
+
 class Shape(Strict):
     """A primitive: a signed field around the local origin.
 
@@ -89,7 +94,12 @@ class Combine(Strict):
 
 
 class Deformer(Strict):
-    """Changes a shape. Either a `Warp` of space or a `Displacement` of the surface."""
+    """Changes a shape. Either a `Warp` of space or a `Displacement` of the surface.
+
+    One that `keeps_volume` keeps that of every part of the shape: its Jacobian determinant is 1 everywhere.
+    """
+
+    keeps_volume: ClassVar[bool] = False
 
     def pack(self) -> Sequence[float] | np.ndarray:
         """Parameters of the Taichi function, float32."""

@@ -1,7 +1,8 @@
 """Bend: the z axis becomes an arc of given radius, curving towards x.
 
 The undeformed (x, z) of a deformed point is (R - r, R phi) in polar coordinates (r, phi) around (R, 0); lengths along
-the arc are stretched by r / R, so the inverse map stretches by at most R / (R - reach). Volume is kept to first order.
+the arc are stretched by r / R, so the inverse map stretches by at most R / (R - reach). So is volume: the shape's
+becomes 1 - x / R times what it was, x being its centroid's, by Pappus's theorem.
 """
 
 import math

@@ -1,19 +1,22 @@
-"""Twist about the z axis: the plane at height z turns by `rate` * z. Keeps volume.
+"""Twist about the z axis: the plane at height z turns by `rate` * z.
 
-With s = rate * r the Jacobian is a rotation times a shear of s; its largest singular value is (s + sqrt(s^2 + 4)) / 2.
+With s = rate * r the Jacobian is a rotation times a shear of s: its determinant is 1, its largest singular value
+(s + sqrt(s^2 + 4)) / 2.
 """
 
 import math
 
 import taichi as ti
 
-from engine.nodes import ORIGIN, Ball, Warp, register
+from engine.nodes import ORIGIN, Ball, Warp, register, shear_stretch
 from engine.vary import Number
 
 
 @register("twist")
 class Twist(Warp):
     """Turns the shape about its z axis by `rate` degrees per mm."""
+
+    keeps_volume = True
 
     rate: Number
 
@@ -30,8 +33,7 @@ class Twist(Warp):
         return Ball(ORIGIN, ball.reach)
 
     def lipschitz(self, ball: Ball) -> float:
-        shear = abs(math.radians(self.rate)) * ball.reach
-        return (shear + math.hypot(shear, 2.0)) / 2
+        return shear_stretch(1.0, math.radians(self.rate) * ball.reach, 1.0)
 
     @classmethod
     def example(cls) -> "Twist":
