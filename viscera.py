@@ -134,7 +134,7 @@ def schema() -> None:
 @click.option("--spacing", type=float, help="mm between voxels")
 @click.option("--modalities", callback=_words, default="ct,mr,us", show_default=True)
 @click.option("--format", "layout", type=click.Choice(["nnunet", "sam2"]), default="nnunet", show_default=True)
-@click.option("--coverage", is_flag=True, help="write the share of each voxel that its label fills as well")
+@click.option("--truth", callback=_words, default="", help="also write: coverage,organs,distance,normals")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="processes")
 @_DEVICE
 def generate(scenes: tuple[str, ...], **options: Any) -> None:

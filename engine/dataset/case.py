@@ -15,6 +15,7 @@ import psutil
 
 from engine import interrupts
 from engine.atomic import PARTIAL, write_text, writing
+from engine.dataset import truth
 from engine.dataset.request import Job, Request
 from engine.generate import Sample, draw
 
@@ -40,6 +41,7 @@ def make(job: Job, request: Request) -> str:
         aside.mkdir(parents=True)
         try:
             request.writer.save(aside, sample, request)
+            truth.save(aside, sample, request)
             _move(aside, request.out, sample)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
@@ -57,7 +59,7 @@ def _move(aside: Path, out: Path, sample: Sample) -> None:
 
 
 def _entries(aside: Path, name: str) -> Iterator[Path]:
-    """Files, and folders that hold frames, two levels down."""
+    """Files, and folders that hold frames or truth, two levels down."""
     for folder in sorted(aside.iterdir()):
         yield from sorted(entry for entry in folder.iterdir() if entry.name.startswith(name))
 

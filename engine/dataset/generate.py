@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engine.atomic import write_text, writing
-from engine.dataset import nnunet, sam2  # noqa: F401  (they register themselves)
+from engine.dataset import nnunet, sam2, truth  # noqa: F401  (layouts register themselves)
 from engine.dataset.case import complete, sweep
 from engine.dataset.pool import run
 from engine.dataset.request import Request, Result, differences
@@ -59,7 +59,7 @@ def _check_folder(request: Request) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; name a folder")
     if not file.is_file():
-        filled = [name for name in (*request.writer.folders, "scenes") if any((out / name).glob("*"))]
+        filled = [name for name in (*request.writer.folders, truth.FOLDER, "scenes") if any((out / name).glob("*"))]
         if filled:
             raise UserError(f"{out}: holds {', '.join(filled)} of something else; choose another folder")
         return
@@ -86,9 +86,15 @@ def _write_header(request: Request) -> None:
             "settings": request.settings,
             "units": {modality: PROTOCOLS[modality].unit for modality in request.modalities},
             "structures": {
-                name: {"labels": table.members(name), "inside": table.parents(name), "color": color}
+                name: {
+                    "labels": table.members(name),
+                    "own": table.own(name),
+                    "inside": table.parents(name),
+                    "color": color,
+                }
                 for name, color in table.colors.items()
             },
+            **({"organs": truth.organ_columns()} if "organs" in request.truth else {}),
         },
     }
     write_text(request.out / _HEADER, json.dumps(header, indent=2) + "\n")

@@ -24,18 +24,13 @@ DTYPES: dict[str, type] = {"HU": np.int16, "a.u.": np.int16, "grey": np.uint8}
 
 
 def save(root: Path, sample: Sample, request: Request) -> None:
-    """Images, labels and, where asked for, coverage: the share of a voxel that its label fills (1/255), and the label
-    of the rest."""
+    """Images and labels."""
     volume = sample.volume
     for channel, modality in enumerate(request.modalities):
         image = sample.images[modality]
         path = root / "imagesTr" / f"{sample.name}_{channel:04d}{ENDING}"
         write_image(path, image.data.cpu().numpy(), image.grid, DTYPES.get(image.unit, np.float32))
     write_labels(root / "labelsTr" / f"{sample.name}{ENDING}", request.table.relabel(volume), volume.grid)
-    if request.coverage:
-        folder = root / "coverage"
-        write_labels(folder / f"{sample.name}{ENDING}", volume.coverage.cpu().numpy(), volume.grid)
-        write_labels(folder / f"{sample.name}_under{ENDING}", request.table.relabel(volume, volume.under), volume.grid)
 
 
 def header(request: Request) -> dict[str, Any]:
@@ -52,4 +47,4 @@ def header(request: Request) -> dict[str, Any]:
     }
 
 
-register("nnunet", Layout(save, header, ("imagesTr", "labelsTr", "coverage")))
+register("nnunet", Layout(save, header, ("imagesTr", "labelsTr")))

@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.dataset.layout import LAYOUTS, Layout
 from engine.dataset.table import Table
+from engine.dataset.truth import TRUTHS, misnamed
 from engine.errors import UserError
 from engine.generate import MODALITIES
 from engine.memory import require
@@ -49,7 +50,7 @@ class Request:
         layout: `nnunet` or `sam2`.
         size: voxels along the longest axis; None keeps each scene's own grid.
         spacing: mm between voxels; None keeps the field of view.
-        coverage: write the sub-voxel truth too.
+        truth: what to write of the truth beside the labels, see engine/dataset/truth.py; the order does not matter.
         workers: processes that draw side by side, the CPU's threads divided between them.
         device: `auto`, `cpu` or `cuda`.
     """
@@ -62,7 +63,7 @@ class Request:
     layout: str = "nnunet"
     size: int | None = None
     spacing: float | None = None
-    coverage: bool = False
+    truth: tuple[str, ...] = ()
     workers: int = 1
     device: str = "auto"
 
@@ -71,6 +72,7 @@ class Request:
         names = [scene.name for scene in self.scenes]
         repeated = sorted({name for name in names if names.count(name) > 1})
         unknown = [m for m in self.modalities if m not in MODALITIES]
+        truths = [kind for kind in self.truth if kind not in TRUTHS]
         drawn = [scene.name for scene in self.scenes if scene.drawn]
         problems = (
             (not names, "no scene was given; name a scene file"),
@@ -78,6 +80,8 @@ class Request:
             (bool(unknown), f"modality '{', '.join(unknown)}' is unknown; use {', '.join(MODALITIES)}"),
             (not self.modalities, f"no modality was given; use one or more of {', '.join(MODALITIES)}"),
             (len(set(self.modalities)) < len(self.modalities), "a modality is listed twice; list each once"),
+            (bool(truths), f"truth '{', '.join(truths)}' is unknown; use {', '.join(TRUTHS)}"),
+            (len(set(self.truth)) < len(self.truth), "a kind of truth is listed twice; list each once"),
             (self.layout not in LAYOUTS, f"format '{self.layout}' is unknown; use {', '.join(LAYOUTS)}"),
             (self.count < 1, f"count is {self.count}; at least one volume is made"),
             (self.workers < 1, f"workers is {self.workers}; at least one process is needed"),
@@ -88,6 +92,9 @@ class Request:
         for wrong, message in problems:
             if wrong:
                 raise UserError(f"generate: {message}")
+        wrong_names = misnamed(list(self.table.colors)) if {"distance", "normals"} & set(self.truth) else []
+        if wrong_names:
+            raise UserError(f"generate: structure '{wrong_names[0]}' cannot be part of a file's name; rename it")
         for scene in self.sized:
             self._check_memory(scene)
 
@@ -129,7 +136,7 @@ class Request:
             "version": version("viscera"),
             "format": self.layout,
             "modalities": list(self.modalities),
-            "coverage": self.coverage,
+            "truth": [kind for kind in TRUTHS if kind in self.truth],
             "scenes": {
                 scene.name: _describe(scene, placed, self.seed)
                 for scene, placed in zip(self.scenes, self.sized, strict=True)

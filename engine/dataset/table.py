@@ -57,8 +57,11 @@ class Table:
 
     def members(self, name: str) -> list[int]:
         """Labels that make up a structure: its own first, then those of what lies inside it."""
-        own = [label for path, label in self.cells.items() if path[-1] == name]
-        return own + sorted(label for path, label in self.cells.items() if name in path[:-1])
+        return self.own(name) + sorted(label for path, label in self.cells.items() if name in path[:-1])
+
+    def own(self, name: str) -> list[int]:
+        """Labels of a structure without what lies inside it: one for each structure that it lies in."""
+        return [label for path, label in self.cells.items() if path[-1] == name]
 
     def parents(self, name: str) -> list[str]:
         """Structures that it lies directly inside."""

@@ -69,9 +69,19 @@ def _voxels(path: Path, image: nib.Nifti1Image, length: int) -> np.ndarray:
     return array.reshape((*shape, 1, 1)[:3])
 
 
-def write(path: Path, array: np.ndarray, grid: Grid) -> None:
-    """Write `array` `[z, y, x]`; compressed where the name ends in .gz."""
-    image = nib.Nifti1Image(array.transpose(2, 1, 0), grid.affine_ras, dtype=array.dtype)
+def write(path: Path, array: np.ndarray, grid: Grid, step: float = 1.0) -> None:
+    """Write `array` `[z, y, x]`, or vectors `[z, y, x, component]`; compressed where the name ends in .gz.
+
+    Where `step` is not 1, the values are whole numbers of steps, and readers multiply them by it.
+    """
+    values = np.moveaxis(array, (0, 1, 2), (2, 1, 0))
+    if array.ndim == 4:
+        values = values[:, :, :, None, :]
+    image = nib.Nifti1Image(values, grid.affine_ras, dtype=array.dtype)
+    if array.ndim == 4:
+        image.header.set_intent("vector")
+    if step != 1.0:
+        image.header.set_slope_inter(step, 0.0)
     image.set_qform(grid.affine_ras, code=1)
     image.set_sform(grid.affine_ras, code=1)
     image.header.set_xyzt_units("mm")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 import SimpleITK as sitk
 
@@ -21,6 +22,7 @@ from engine import io
 from engine.atomic import write_text
 from engine.dataset import Request, case, generate, pool
 from engine.dataset.table import Table
+from engine.distance import normals, signed_distance
 from engine.errors import UserError
 from engine.generate import draw
 from engine.scene import Scene
@@ -100,7 +102,7 @@ def test_header_is_what_nnunet_reads(request_of):
 
 
 def test_every_structure_is_exactly_its_labels(request_of, scene):
-    request = request_of(coverage=True)
+    request = request_of(truth=("coverage",))
     generate(request)
     stated = header_of(request.out)["labels"]
     for index in range(3):
@@ -108,13 +110,53 @@ def test_every_structure_is_exactly_its_labels(request_of, scene):
         written, _ = io.read_labels(request.out / f"labelsTr/organs_{index:04d}.nii.gz")
         for name in volume.names():
             np.testing.assert_array_equal(np.isin(written, stated[name]), volume.mask(name).numpy())
-        coverage, _ = io.read_labels(request.out / f"coverage/organs_{index:04d}.nii.gz")
+        coverage, _ = io.read_labels(request.out / f"truth/organs_{index:04d}/coverage.nii.gz")
         np.testing.assert_array_equal(coverage, volume.coverage.numpy())
-        under, _ = io.read_labels(request.out / f"coverage/organs_{index:04d}_under.nii.gz")
+        under, _ = io.read_labels(request.out / f"truth/organs_{index:04d}/under.nii.gz")
         share = np.isin(written, stated["body"]) * (coverage / 255) + np.isin(under, stated["body"]) * (
             1 - coverage / 255
         )
         np.testing.assert_allclose(share, volume.fraction("body").numpy(), atol=1e-6)
+
+
+def test_own_labels_are_a_structure_without_its_children(request_of, scene):
+    request = request_of(count=1)
+    generate(request)
+    volume = draw(scene, scene.seed, 0, ()).volume
+    written, _ = io.read_labels(request.out / "labelsTr/organs_0000.nii.gz")
+    for name, entry in header_of(request.out)["viscera"]["structures"].items():
+        if name in volume.names():
+            np.testing.assert_array_equal(np.isin(written, entry["own"]), volume.mask(name, children=False).numpy())
+            np.testing.assert_array_equal(np.isin(written, entry["labels"]), volume.mask(name).numpy())
+
+
+@pytest.mark.parametrize("layout", ["nnunet", "sam2"])
+def test_truth_is_written_beside_either_layout(request_of, scene, layout):
+    request = request_of(count=1, layout=layout, truth=("normals", "organs", "distance", "coverage"))
+    generate(request)
+    volume = draw(scene, scene.seed, 0, ()).volume
+    folder = request.out / "truth/organs_0000"
+    files = {"coverage.nii.gz", "under.nii.gz", "organs.csv"}
+    assert {f.name for f in folder.iterdir()} == files | {
+        f"{kind}_{name}.nii.gz" for kind in ("distance", "normals") for name in volume.names()
+    }
+    table = pd.read_csv(folder / "organs.csv", dtype={"labels": str})
+    assert list(table.columns[1:]) == list(header_of(request.out)["viscera"]["organs"])
+    whole = table[table.children].set_index("structure")
+    stated = header_of(request.out)["viscera"]["structures"]
+    for name in volume.names():
+        assert whole.volume_mm3[name] == pytest.approx(volume.measure(name), rel=1e-5)
+        assert [int(n) for n in whole.labels[name].split()] == stated[name]["labels"]
+    distance, grid = io.read_image(folder / "distance_kidney_left.nii.gz")
+    expected = signed_distance(volume, "kidney_left").cpu().numpy()
+    np.testing.assert_allclose(distance, expected, atol=0.0051)
+    assert io.same_place(grid, volume.grid)
+    image = sitk.ReadImage(str(folder / "normals_kidney_left.nii.gz"))
+    assert image.GetNumberOfComponentsPerPixel() == 3
+    near = np.abs(expected) < 5
+    np.testing.assert_allclose(
+        sitk.GetArrayFromImage(image)[near], normals(volume, "kidney_left").cpu().numpy()[near], atol=2e-4
+    )
 
 
 def test_the_medulla_of_one_kidney_is_not_in_the_other(request_of):
@@ -157,7 +199,7 @@ def test_the_saved_scene_makes_the_same_volume(request_of, tmp_path):
 
 
 def test_same_seed_same_bytes_with_any_number_of_workers(request_of, tmp_path):
-    one = request_of(modalities=("us",))
+    one = request_of(modalities=("us",), truth=("coverage", "organs", "distance", "normals"))
     two = replace(one, out=tmp_path / "two", workers=2)
     generate(one)
     generate(two)
@@ -185,7 +227,7 @@ def test_what_is_complete_is_kept(request_of):
 
 @pytest.mark.parametrize("layout", ["nnunet", "sam2"])
 def test_a_stop_at_any_step_leaves_whole_volumes_only(request_of, tmp_path, monkeypatch, layout):
-    request = request_of(count=1, layout=layout, coverage=True)
+    request = request_of(count=1, layout=layout, truth=("coverage", "organs"))
     generate(replace(request, out=tmp_path / "whole"))
     whole = contents(tmp_path / "whole")
 
@@ -313,6 +355,7 @@ def test_an_interrupt_between_two_files_finishes_the_volume_first(request_of, mo
         ({"size": 12}, r"scenes.organs.size: \[24, 22, 20\] there, \[12, 11, 10\] asked for"),
         ({"modalities": ("mr",)}, r"modalities: \['ct'\] there, \['mr'\] asked for"),
         ({"layout": "sam2"}, "format: nnunet there, sam2 asked for"),
+        ({"truth": ("organs",)}, r"truth: \[\] there, \['organs'\] asked for"),
     ],
 )
 def test_datasets_are_not_mixed(request_of, changes, says):
@@ -345,6 +388,8 @@ def test_folders_of_others_are_left_alone(request_of, tmp_path):
         ({"modalities": ("pet",)}, "modality 'pet' is unknown; use ct, mr, us"),
         ({"modalities": ("ct", "ct")}, "listed twice"),
         ({"modalities": ()}, "no modality"),
+        ({"truth": ("depth",)}, "truth 'depth' is unknown; use coverage, organs, distance, normals"),
+        ({"truth": ("organs", "organs")}, "kind of truth is listed twice"),
         ({"layout": "dicom"}, "format 'dicom' is unknown; use nnunet, sam2"),
         ({"scenes": ()}, "no scene"),
         ({"size": 20000}, r"needs \d+\.\d GiB, \d+\.\d GiB are free"),
@@ -355,6 +400,14 @@ def test_impossible_requests_write_nothing(request_of, changes, says):
     with pytest.raises(UserError, match=says):
         generate(request)
     assert not request.out.exists()
+
+
+def test_names_that_no_file_can_have(request_of):
+    body = {"kind": "sphere", "material": "liver", "radius": 2}
+    grid = {"size": [8, 8, 8], "spacing": [1, 1, 1]}
+    odd = Scene.model_validate({"viscera": 1, "name": "odd", "grid": grid, "structures": {"a/b": body}})
+    with pytest.raises(UserError, match="structure 'a/b' cannot be part of a file's name; rename it"):
+        generate(request_of(scenes=(odd,), count=1, truth=("distance",)))
 
 
 def test_drawn_and_equally_named_scenes(request_of, scene):
