@@ -8,7 +8,7 @@ from pydantic import Field
 
 from engine.nodes import Ball, Displacement, register
 from engine.noise import PEAK, SLOPE, noise, permutation
-from engine.vary import NonNegative, Positive, Varying
+from engine.vary import NonNegative, Positive, Seed, Varying
 
 _HEAD = 3
 
@@ -22,7 +22,7 @@ class Noise(Displacement):
     amplitude: NonNegative
     wavelength: Positive
     octaves: Octaves = 1
-    seed: int | None = None
+    seed: Seed = None
 
     @staticmethod
     @ti.func

@@ -18,7 +18,7 @@ from pydantic import model_validator
 
 from engine.nodes import Ball, Warp, register
 from engine.random import Stream
-from engine.vary import NonNegative, Positive
+from engine.vary import NonNegative, Positive, Seed
 
 _SHEARS = 6
 #: Shears' wavelengths lie within this factor of the typical one.
@@ -40,7 +40,7 @@ class RandomWarp(Warp):
 
     amplitude: NonNegative
     wavelength: Positive
-    seed: int | None = None
+    seed: Seed = None
 
     @staticmethod
     @ti.func

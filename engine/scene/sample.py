@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from engine import vary
 from engine.errors import UserError
-from engine.nodes import SHAPES
+from engine.nodes import DEFORMERS, SHAPES
 from engine.random import Stream
 from engine.scene.labels import label_table, owners
 from engine.scene.model import Region, Scene
@@ -21,8 +21,9 @@ from engine.scene.people import person
 
 #: Places tried for one scattered copy before it is given up.
 _TRIES = 400
-#: Kinds of node that grow from a seed.
+#: Shapes and deformers that grow from a seed.
 _SEEDED = {kind for kind, shape in SHAPES.items() if "seed" in shape.model_fields}
+_SEEDED_DEFORMERS = {name for name, deformer in DEFORMERS.items() if "seed" in deformer.model_fields}
 
 
 def sample(scene: Scene, seed: int, index: int = 0) -> Scene:
@@ -126,7 +127,8 @@ class _Draw:
         """`body` with a seed for every node that grows from one and names none."""
         if isinstance(body, Mapping):
             filled = {key: self.seeded(item, (*path, key)) for key, item in body.items()}
-            if (body.get("kind") in _SEEDED or "wavelength" in body) and body.get("seed") is None:
+            deformer = path[-1] if path[-3:-2] == ("deform",) else None
+            if (body.get("kind") in _SEEDED or deformer in _SEEDED_DEFORMERS) and body.get("seed") is None:
                 filled["seed"] = self.stream.child(*path, "seed").integer()
             return filled
         if isinstance(body, list):
