@@ -109,7 +109,9 @@ class Scatter(Strict):
     margin: Number = Field(
         0.0, description="least distance to the region's surface, mm; negative lets copies stick out"
     )
-    gap: Number = Field(0.0, description="least distance between copies, mm; negative lets them overlap")
+    gap: Number = Field(
+        0.0, description="least distance between copies (before they touch or bulge), mm; negative lets them overlap"
+    )
 
     @field_validator("region", mode="before")
     @classmethod

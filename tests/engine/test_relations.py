@@ -44,7 +44,7 @@ def same(a, b) -> bool:
 
 
 @pytest.mark.parametrize("kind", NEIGHBOURS)
-@pytest.mark.parametrize("mm", [0.0, 2.5, 5.0])
+@pytest.mark.parametrize("mm", [0.0, 4.0])
 def test_gaps_are_at_least_so_wide(kind, mm):
     volume = voxelize(scene_of(NEIGHBOURS[kind], {**OTHER, "gap": {"to": "s0", "mm": mm}}))
     assert volume.measure("s1") > 50
@@ -186,7 +186,7 @@ def test_relations_follow_what_was_drawn():
 # --- programs ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(6))
 def test_culled_equals_dense_with_relations(seed):
     rng = np.random.default_rng(seed)
     kinds = rng.choice([k for k in sorted(NODES) if k != "slab"], 5)
@@ -210,7 +210,7 @@ def test_culled_equals_dense_with_relations(seed):
             if free and rng.random() < 0.6:
                 body[relation] = {field: [str(n) for n in rng.permutation(free)[:2]], **more}
         bodies.append(body)
-    scene = scene_of(*bodies, size=33, spacing=float(rng.uniform(0.8, 1.6)))
+    scene = scene_of(*bodies, size=21, spacing=float(rng.uniform(1.2, 2.5)))
     assert same(voxelize(scene), voxelize(scene, dense=True))
 
 
