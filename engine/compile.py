@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from engine import nodes, program
+from engine.deform.grow import Grow
 from engine.errors import UserError
 from engine.nodes import Ball
 from engine.program import Program, Span
+from engine.relate import Anatomy, Copy, Field
 from engine.scene.labels import label_table
 from engine.scene.model import MOST_LABELS, Blend, Placed, Scene
 from engine.tissue import Tissue, load_table, resolve
@@ -31,13 +33,42 @@ class Assembler:
         self._frames = 0
         self._values = 0
 
-    def span(self, node: Any, row: int, reflection: np.ndarray, offset: np.ndarray) -> Span:
-        """Emit one copy of a structure."""
+    def span(self, emit: Callable[[], Field], row: int) -> Span:
+        """Emit one field as a span of the program."""
         start, self._frames, self._values = len(self.code), 0, 0
-        ball, bound = self.place(node, reflection, offset)
+        ball, bound = emit()
         return Span(start, len(self.code), row, ball, bound)
 
-    def place(self, node: Any, reflection: np.ndarray, offset: np.ndarray) -> tuple[Ball, float]:
+    def join(self, op: str, smooth: float) -> None:
+        """Emit the combination of the two topmost fields."""
+        self._emit(program.combine_code(op), [smooth])
+        self._values -= 1
+
+    def grow(self, ball: Ball, by: float) -> Ball:
+        """Emit a shift of the topmost field's surface by `by` mm; returns the ball of the result."""
+        node = Grow(by=by)
+        self._emit(program.displace_code(node), node.pack())
+        return node.grown(ball)
+
+    def normalised(self, emit: Callable[[], Field]) -> Field:
+        """Emit a field divided by its Lipschitz bound: nowhere more than the distance to its surface."""
+        self._push(program.AFFINE, [*np.eye(3).ravel().tolist(), 0.0, 0.0, 0.0, 1.0])
+        head = self._params[-1]
+        ball, bound = emit()
+        self._pop()
+        head[12] = 1.0 / bound
+        return ball._replace(rise=ball.rise / bound), 1.0
+
+    def mark(self) -> tuple[int, ...]:
+        """Where the program stands, for `back_to`."""
+        return len(self.code), len(self._params), self._count, self._frames, self._values
+
+    def back_to(self, mark: tuple[int, ...]) -> None:
+        """Take back what was emitted since `mark`."""
+        rows, params, self._count, self._frames, self._values = mark
+        del self.code[rows:], self._params[params:]
+
+    def place(self, node: Any, reflection: np.ndarray, offset: np.ndarray) -> Field:
         """Emit a node seen through `p -> reflection p - offset`; returns its ball and Lipschitz bound outside."""
         scale = np.broadcast_to(np.asarray(node.scale, float), 3)
         turn = rotation(node.rotate)
@@ -53,7 +84,8 @@ class Assembler:
             centre = (
                 np.linalg.solve(matrix, np.asarray(ball.centre) - shift) if math.isfinite(ball.radius) else np.zeros(3)
             )
-            ball = Ball(tuple(centre.tolist()), ball.radius * float(scale.max()))  # type: ignore[arg-type]
+            rise = ball.rise * float(scale.min() / scale.max())
+            ball = Ball(tuple(centre.tolist()), ball.radius * float(scale.max()), rise)  # type: ignore[arg-type]
         return ball, bound
 
     def _deformed(self, node: Placed, deform: list[Any]) -> tuple[Ball, float]:
@@ -87,15 +119,20 @@ class Assembler:
             if i == 0:
                 ball, bound = part_ball, part_bound
                 continue
-            self._emit(program.combine_code(part.op), [float(node.smooth)])
-            self._values -= 1
+            self.join(part.op, float(node.smooth))
             ball = nodes.COMBINES[part.op].ball(ball, part_ball, float(node.smooth))
             bound = max(bound, part_bound)
         return ball, bound
 
-    def params(self) -> np.ndarray:
-        """Parameters of all rows, float32."""
-        return np.concatenate([*self._params, np.zeros(1, np.float32)])  # a kernel's array must not be empty
+    def program(self, spans: Sequence[Span], family: torch.Tensor) -> Program:
+        """The program of `spans`; see there for `family`."""
+        params = np.concatenate([*self._params, np.zeros(1, np.float32)])  # a kernel's array must not be empty
+        return Program(
+            code=torch.tensor(self.code or [(0, 0)], dtype=torch.int32).to(program.device()),
+            params=torch.from_numpy(params).to(program.device()),
+            spans=tuple(spans),
+            family=family,
+        )
 
     def _push(self, op: int, params: Sequence[float] | np.ndarray) -> None:
         self._emit(op, params)
@@ -149,12 +186,36 @@ def tissues(scene: Scene) -> dict[str, Tissue]:
 
 def compile_scene(scene: Scene) -> tuple[Program, tuple[Structure, ...]]:
     """The program and the structure table (row 0 is the background) of a sampled scene."""
+    anatomy, rows = lay_out(scene)
+    if len(rows) > MOST_LABELS + 1:
+        raise UserError(f"scene '{scene.name}' draws {len(rows) - 1} structures; at most {MOST_LABELS} fit a volume")
+    spans = []
+    for copy in anatomy.copies:
+        try:
+            spans.append(anatomy.span(copy))
+        except ValueError as error:
+            raise UserError(f"scene '{scene.name}', structures.{copy.name}: {error}") from None
+    return anatomy.assembler.program(spans, _families(anatomy.parents)), rows
+
+
+def compile_region(scene: Scene, name: str) -> Program:
+    """What the structure `name` of a sampled scene fills: a span for each copy, within the structures it lies inside.
+
+    The fields are nowhere more than the distance to the surface; those of copies that nothing is left of are missing.
+    """
+    anatomy, _ = lay_out(scene)
+    spans = [anatomy.region(copy) for copy in anatomy.copies if copy.name == name]
+    visible = [span for span in spans if span.ball.radius > -math.inf]
+    return anatomy.assembler.program(visible, _families(anatomy.parents))
+
+
+def lay_out(scene: Scene) -> tuple[Anatomy, tuple[Structure, ...]]:
+    """Every copy of a sampled scene's structures, in painting order, and the structure table."""
     known = tissues(scene)
     table = label_table(scene)
     rows = [Structure("background", 0, "background", known[scene.background])]
     rows_of: dict[str, list[int]] = {}
-    parents: list[list[int]] = [[]]
-    assembler, spans = Assembler(), []
+    anatomy = Anatomy(Assembler())
     for name, structure in scene.structures.items():
         above = rows_of[structure.inside] if structure.inside else []
         mine = []
@@ -166,22 +227,12 @@ def compile_scene(scene: Scene) -> tuple[Program, tuple[Structure, ...]]:
             mine.append(len(rows))
             rows_of[entry.name] = [len(rows)]
             rows.append(Structure(entry.name, entry.label, entry.group, tissue, over[0] if over else None, color))
-            parents.append(over)
+            anatomy.parents.append(over)
         rows_of[name] = mine
-        for side, reflection, offset in copies(structure):
-            try:
-                spans.append(assembler.span(structure, mine[min(side, len(mine) - 1)], reflection, offset))
-            except ValueError as error:
-                raise UserError(f"scene '{scene.name}', structures.{name}: {error}") from None
-    if len(rows) > MOST_LABELS + 1:
-        raise UserError(f"scene '{scene.name}' draws {len(rows) - 1} structures; at most {MOST_LABELS} fit a volume")
-    device = program.device()
-    return Program(
-        code=torch.tensor(assembler.code or [(0, 0)], dtype=torch.int32).to(device),
-        params=torch.from_numpy(assembler.params()).to(device),
-        spans=tuple(spans),
-        family=_families(parents),
-    ), tuple(rows)
+        for index, (side, reflection, offset) in enumerate(copies(structure)):
+            side = min(side, len(mine) - 1)
+            anatomy.add(Copy(structure, name, index, mine[side], reflection, offset), {name, table[name][side].name})
+    return anatomy, tuple(rows)
 
 
 def _families(parents: list[list[int]]) -> torch.Tensor:

@@ -21,14 +21,23 @@ ORIGIN: Vector = (0.0, 0.0, 0.0)
 
 
 class Ball(NamedTuple):
-    """A ball that holds a shape; radius `inf` for shapes without end, negative for empty ones."""
+    """A ball that holds a shape; radius `inf` for shapes without end, negative for empty ones.
+
+    Outside it the shape's field is at least `rise` times the distance to it, so the ball also tells how far the shape
+    reaches once its field is lowered.
+    """
 
     centre: Vector
     radius: float
+    rise: float = 1.0
 
     def grown(self, by: float) -> Ball:
-        """The ball with `by` mm added to its radius."""
-        return Ball(self.centre, self.radius + by)
+        """The ball of the shape whose field is lower by `by` mm."""
+        return Ball(self.centre, self.radius + by / self.rise, self.rise)
+
+    def apart(self, other: Ball, gap: float = 0.0) -> bool:
+        """Whether more than `gap` mm lie between both balls."""
+        return math.dist(self.centre, other.centre) > self.radius + other.radius + gap
 
     @property
     def reach(self) -> float:
@@ -39,12 +48,12 @@ class Ball(NamedTuple):
     def around(cls, balls: list[Ball]) -> Ball:
         """A ball that holds all of `balls`."""
         if any(math.isinf(b.radius) for b in balls):
-            return Ball(ORIGIN, math.inf)
+            return Ball(ORIGIN, math.inf, min(b.rise for b in balls))
         low = np.min([np.subtract(b.centre, b.radius) for b in balls], axis=0)
         high = np.max([np.add(b.centre, b.radius) for b in balls], axis=0)
         x, y, z = (float(v) for v in (low + high) / 2)
         radius = max(math.dist((x, y, z), b.centre) + b.radius for b in balls)
-        return cls((x, y, z), radius)
+        return cls((x, y, z), radius, min(b.rise for b in balls))
 
 
 def shear_stretch(a: float, b: float, c: float) -> float:
@@ -66,7 +75,7 @@ class Shape(Strict):
         raise NotImplementedError
 
     def ball(self) -> Ball:
-        """A ball that holds the shape."""
+        """A ball that holds the shape; its `rise` is 1 where `distance` is no less than that to the ball."""
         raise NotImplementedError
 
     def lipschitz(self) -> float:

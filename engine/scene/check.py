@@ -8,7 +8,7 @@ from typing import Any
 from engine import vary
 from engine.scene.errors import Mistake, Place, Spot, did_you_mean
 from engine.scene.labels import label_table, owners, variants
-from engine.scene.model import Scene
+from engine.scene.model import RELATIONS, Scene
 from engine.tissue import load_table
 
 Locate = Callable[..., Place | Spot]
@@ -79,8 +79,10 @@ def _materials(scene: Scene, document: Any, place: Locate) -> Iterator[Mistake]:
 def _relations(scene: Scene, document: Any, place: Locate) -> Iterator[Mistake]:
     names, owner = list(scene.structures), owners(scene)
     for here, (name, structure) in enumerate(scene.structures.items()):
-        for variant in variants(structure):
+        for i, variant in enumerate(variants(structure)):
             scatter = variant.scatter
+            mine: Path = ("structures", name, "choice", i) if hasattr(structure, "choice") else ("structures", name)
+            yield from _neighbours(variant, mine, here, names, owner, scene, place)
             region = scatter.region if scatter is not None and isinstance(scatter.region, str) else None
             for key, other in ((("inside",), variant.inside), (("scatter", "region"), region)):
                 path = ("structures", name, *key)
@@ -100,6 +102,43 @@ def _relations(scene: Scene, document: Any, place: Locate) -> Iterator[Mistake]:
                     f"'{name}' is scattered; it cannot be mirrored or repeated as well",
                     place(("structures", name, "scatter"), value=False),
                 )
+
+
+def _neighbours(
+    variant: Any, path: Path, here: int, names: list[str], owner: dict[str, str], scene: Scene, place: Locate
+) -> Iterator[Mistake]:
+    """Mistakes in the relations of the variant at `path`, whose structure is number `here`."""
+    around = set(_ancestors(variant, owner, scene))
+    for relation, field in RELATIONS.items():
+        value = getattr(variant, relation)
+        for i, other in enumerate(getattr(value, field) if value is not None else ()):
+            where = place((*path, relation, field, i))
+            if other not in owner:
+                yield _unknown("structure", other, owner, where)
+            elif names.index(owner[other]) >= here:
+                yield Mistake(
+                    f"'{names[here]}' refers to '{other}', which comes later",
+                    where,
+                    help=f"move '{other}' above '{names[here]}'",
+                )
+            elif owner[other] in around:
+                yield Mistake(
+                    f"'{names[here]}' lies inside '{other}'; nothing would be left of it",
+                    where,
+                    help=f"take '{other}' out of {relation}; inside clips already",
+                )
+
+
+def _ancestors(variant: Any, owner: dict[str, str], scene: Scene) -> Iterator[str]:
+    """Structures that a variant lies inside, as far as they are defined."""
+    seen: set[str] = set()
+    waiting = [variant]
+    while waiting:
+        parent = owner.get(waiting.pop().inside or "")
+        if parent is not None and parent not in seen:
+            seen.add(parent)
+            yield parent
+            waiting += variants(scene.structures[parent])
 
 
 def _labels(scene: Scene, document: Any, place: Locate) -> Iterator[Mistake]:

@@ -11,7 +11,17 @@ from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Discriminator, Field, Tag, create_model, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from engine import nodes
 from engine.grid import Grid
@@ -99,12 +109,55 @@ class Scatter(Strict):
     margin: Number = Field(
         0.0, description="least distance to the region's surface, mm; negative lets copies stick out"
     )
-    gap: Number = Field(0.0, description="least distance between copies, mm; negative lets them overlap")
+    gap: Number = Field(
+        0.0, description="least distance between copies (before they touch or bulge), mm; negative lets them overlap"
+    )
 
     @field_validator("region", mode="before")
     @classmethod
     def _written(cls, value: Any) -> Any:
         return Region.model_validate(value) if isinstance(value, dict) else value
+
+
+#: One structure's name, or several.
+Names = Annotated[
+    list[str],
+    Field(min_length=1),
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]},
+    ),
+]
+
+
+class Gap(Strict):
+    """Keeps its distance: what comes nearer to the named structures is cut away."""
+
+    to: Names = Field(description="earlier structures; all copies of each")
+    mm: NonNegative = Field(
+        description="least distance, mm; wider where a neighbour's field is steeper than a distance"
+    )
+
+
+class Touching(Strict):
+    """Meets the named structures along one surface, without overlap and without a cleft."""
+
+    to: Names = Field(description="earlier structures; all copies of each")
+    fillet: NonNegative = Field(4.0, description="mm; clefts narrower than half of it are filled")
+
+
+class Press(Strict):
+    """Is pressed by the named structures: gives way where they are, and bulges elsewhere."""
+
+    against: Names = Field(description="earlier structures; all copies of each")
+    yields: bool = Field(True, description="bulge so that the volume is kept; false only cuts away what overlaps")
+    bulge_mm: list[Annotated[float, Field(ge=0)]] | None = Field(
+        None, description="how far each copy's surface moves out, mm; found when the scene is drawn"
+    )
+
+
+#: Relations of a structure, and the field of each that names others.
+RELATIONS = {"gap": "to", "touching": "to", "press": "against"}
 
 
 class StructureFields(Placed):
@@ -121,6 +174,9 @@ class StructureFields(Placed):
     repeat: Repeat | None = None
     mirror: Mirror | None = None
     scatter: Scatter | None = None
+    gap: Gap | None = Field(None, description="keep a distance to earlier structures")
+    touching: Touching | None = Field(None, description="meet earlier structures without overlap and without a cleft")
+    press: Press | None = Field(None, description="give way to earlier structures, and bulge elsewhere")
 
 
 class Blend(Strict):

@@ -16,7 +16,7 @@ from engine.errors import UserError
 from engine.nodes import DEFORMERS, SHAPES
 from engine.random import Stream
 from engine.scene.labels import label_table, owners
-from engine.scene.model import Region, Scene
+from engine.scene.model import RELATIONS, Region, Scene
 from engine.scene.people import person
 
 #: Places tried for one scattered copy before it is given up.
@@ -52,6 +52,7 @@ class _Draw:
         self.stream = stream
         self.variables: dict[str, Any] = {}
         self.structures: dict[str, dict[str, Any]] = {}
+        self.copies: dict[str, list[str]] = {}  # of scattered structures
 
     def scene(self) -> Scene:
         document = self.given.model_dump(exclude_unset=True, exclude_none=True)
@@ -104,7 +105,7 @@ class _Draw:
             drawn = self.seeded(self.resolve(body, path), path)
             if "mirror" not in drawn or "labels" not in drawn["mirror"]:
                 drawn |= {"label": entry.label, "group": entry.group}
-            self.structures[name] = drawn
+            self.put(name, drawn)
             return
         scatter = self.resolve(body.pop("scatter"), (*path, "scatter"))
         rng = self.stream.child(*path, "places").generator()
@@ -114,7 +115,33 @@ class _Draw:
             place = region.place(drawn)
             if place is not None:
                 drawn |= {"at": place, "label": entry.label, "group": entry.group}
-                self.structures[f"{name}.{i + 1}"] = drawn
+                self.copies.setdefault(name, []).append(f"{name}.{i + 1}")
+                self.put(f"{name}.{i + 1}", drawn)
+
+    def put(self, name: str, drawn: dict[str, Any]) -> None:
+        """Add a drawn structure: its relations name what this draw holds, and it bulges where it is pressed."""
+        for relation, field in RELATIONS.items():
+            if relation in drawn:
+                present = [copy for word in drawn[relation][field] for copy in self.present(word)]
+                if present:
+                    drawn[relation] = {**drawn[relation], field: present}
+                else:
+                    del drawn[relation]
+        self.structures[name] = drawn
+        press = drawn.get("press")
+        if press is not None and press.get("yields", True) and press.get("bulge_mm") is None:
+            from engine.scene.press import bulges  # it needs this package
+
+            drawn["press"] = {**press, "bulge_mm": bulges(self.so_far(), name)}
+
+    def present(self, word: str) -> list[str]:
+        """The names in the drawn scene of what `word` stands for; none where this draw left it out."""
+        owner = self.owners[word]
+        return [word] if owner in self.structures else self.copies.get(owner, [])
+
+    def so_far(self) -> Scene:
+        """A scene of what is drawn already."""
+        return Scene.model_validate({**self.base, "structures": self.structures})
 
     def _orphan(self, body: Mapping[str, Any]) -> bool:
         """Whether the structure lies in one that this draw left out."""
@@ -137,7 +164,7 @@ class _Draw:
 
     def alone(self, body: Mapping[str, Any]) -> Scene:
         """A scene of one structure, to ask for its ball or its field."""
-        loose = {key: value for key, value in body.items() if key != "inside"}
+        loose = {key: value for key, value in body.items() if key not in ("inside", *RELATIONS)}
         return Scene.model_validate({**self.base, "structures": {"it": loose}})
 
 
@@ -145,7 +172,7 @@ class _Places:
     """Random places in a region that keep a margin to its surface and a gap to each other."""
 
     def __init__(self, draw: _Draw, scatter: dict[str, Any], rng: np.random.Generator) -> None:
-        from engine.compile import compile_scene  # it needs this package
+        from engine.compile import compile_region, compile_scene  # they need this package
 
         self.draw, self.rng = draw, rng
         self.compile = compile_scene
@@ -153,16 +180,18 @@ class _Places:
         self.taken: list[tuple[np.ndarray, float]] = []
         region = scatter["region"]
         if isinstance(region, str):
-            body = draw.structures[region]
+            self.program = compile_region(draw.so_far(), region)
         else:
             shape = Region.model_validate(region)
             body = {"kind": "ellipsoid", "material": "water", "at": shape.centre, "radii": shape.radii}
-        self.program = compile_scene(draw.alone(body))[0]
+            self.program = compile_region(draw.alone(body), "it")
         if any(not np.isfinite(span.ball.radius) for span in self.program.spans):
             raise ValueError(f"scatter: region '{region}' has no end")
 
     def place(self, body: dict[str, Any]) -> list[float] | None:
         """A position for `body`, or None where none was found."""
+        if not self.program.spans:
+            return None
         ball = self.compile(self.draw.alone({**body, "at": [0, 0, 0]}))[0].spans[0].ball
         for candidates in np.split(self._candidates(), 4):
             clearance = self._depth(candidates + ball.centre) - ball.radius - self.margin
@@ -170,7 +199,7 @@ class _Places:
                 middle = point + ball.centre
                 if all(np.linalg.norm(middle - c) >= ball.radius + r + self.gap for c, r in self.taken):
                     self.taken.append((middle, ball.radius))
-                    return [round(float(v), 3) for v in point]
+                    return point.tolist()
         return None
 
     def _candidates(self) -> np.ndarray:
@@ -178,7 +207,7 @@ class _Places:
         which = self.rng.integers(len(balls), size=_TRIES)
         centres = np.array([b.centre for b in balls])[which]
         radii = np.array([b.radius for b in balls])[which, None]
-        return centres + radii * self.rng.uniform(-1, 1, (_TRIES, 3))
+        return np.round(centres + radii * self.rng.uniform(-1, 1, (_TRIES, 3)), 3)
 
     def _depth(self, points: np.ndarray) -> np.ndarray:
         """A lower bound of each point's distance (mm) to the region's surface; negative outside."""

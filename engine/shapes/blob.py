@@ -72,7 +72,7 @@ class Blob(Shape):
 
     def _core(self) -> float:
         """r0: where the harmonics become solid; below the smallest radius there can be."""
-        return 0.5 * self.radius * (1 - 0.6 * self.roughness)
+        return 0.9 * self.radius * (1 - 0.6 * self.roughness)
 
     def pack(self) -> list[float]:
         return [self.radius, self._core(), *np.concatenate(self.coefficients()).tolist()]

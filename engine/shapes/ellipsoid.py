@@ -28,7 +28,8 @@ class Ellipsoid(Shape):
         return list(self.radii) if isinstance(self.radii, tuple) else [self.radii] * 3
 
     def ball(self) -> Ball:
-        return Ball(ORIGIN, max(self.pack()))
+        radii = self.pack()
+        return Ball(ORIGIN, max(radii), min(radii) / max(radii))
 
     @classmethod
     def example(cls) -> "Ellipsoid":

@@ -40,15 +40,17 @@ def test_lipschitz_bound_holds(name):
 
 
 @names
-def test_ball_holds_the_shape(name):
+def test_ball_holds_the_shape_and_the_field_rises_around_it(name):
     field, span = field_of(name)
     if not np.isfinite(span.ball.radius):
         pytest.skip("a shape without end")
     rng = np.random.default_rng(2)
     direction = rng.normal(size=(20_000, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    away = span.ball.radius * rng.uniform(1.0, 2.0, (len(direction), 1)) + 1e-2
-    assert (field(np.asarray(span.ball.centre) + direction * away) > 0).all()
+    away = span.ball.radius * rng.uniform(1.0, 2.0, len(direction)) + 1e-2
+    values = field(np.asarray(span.ball.centre) + direction * away[:, None])
+    assert (values > 0).all()
+    assert (values >= span.ball.rise * (away - span.ball.radius) * 0.999 - 2e-3).all()
 
 
 @names
