@@ -21,6 +21,10 @@ from engine.volume import PALETTE, Structure
 _REFLECTIONS = {axis: np.diag([1.0 - 2.0 * (axis == other) for other in "xyz"]) for axis in "xyz"}
 
 
+#: A motion and how far it has gone.
+Stroke = tuple[nodes.Motion, float]
+
+
 class Assembler:
     """Collects the rows and parameters of a program, structure by structure."""
 
@@ -31,11 +35,22 @@ class Assembler:
         self._frames = 0
         self._values = 0
 
-    def span(self, node: Any, row: int, reflection: np.ndarray, offset: np.ndarray) -> Span:
-        """Emit one copy of a structure."""
+    def span(
+        self, node: Any, row: int, reflection: np.ndarray, offset: np.ndarray, strokes: Sequence[Stroke] = ()
+    ) -> Span:
+        """Emit one copy of a structure, carried along by the world's motions."""
         start, self._frames, self._values = len(self.code), 0, 0
+        self.carry(strokes)
         ball, bound = self.place(node, reflection, offset)
+        for motion, stroke in strokes:
+            self._pop()
+            ball, bound = ball.grown(motion.reach(stroke)), bound * motion.stretch(stroke)
         return Span(start, len(self.code), row, ball, bound)
+
+    def carry(self, strokes: Sequence[Stroke]) -> None:
+        """Emit the frames of motions: a point now goes back through the last of them first."""
+        for motion, stroke in reversed(strokes):
+            self._push(program.warp_code(motion), [0.0, 0.0, 0.0, math.inf, *motion.pack(stroke)])
 
     def place(self, node: Any, reflection: np.ndarray, offset: np.ndarray) -> tuple[Ball, float]:
         """Emit a node seen through `p -> reflection p - offset`; returns its ball and Lipschitz bound outside."""
@@ -147,6 +162,12 @@ def tissues(scene: Scene) -> dict[str, Tissue]:
     return {**table, **own}
 
 
+def strokes(scene: Scene, phase: float) -> list[Stroke]:
+    """The motions of a sampled scene that have gone anywhere at `phase`."""
+    gone = [(entry.node, entry.node.stroke(phase)) for entry in scene.motion]
+    return [(motion, stroke) for motion, stroke in gone if stroke > 0.0]
+
+
 def compile_scene(scene: Scene) -> tuple[Program, tuple[Structure, ...]]:
     """The program and the structure table (row 0 is the background) of a sampled scene."""
     known = tissues(scene)
@@ -155,6 +176,7 @@ def compile_scene(scene: Scene) -> tuple[Program, tuple[Structure, ...]]:
     rows_of: dict[str, list[int]] = {}
     parents: list[list[int]] = [[]]
     assembler, spans = Assembler(), []
+    moved = strokes(scene, scene.phase)
     for name, structure in scene.structures.items():
         above = rows_of[structure.inside] if structure.inside else []
         mine = []
@@ -170,7 +192,7 @@ def compile_scene(scene: Scene) -> tuple[Program, tuple[Structure, ...]]:
         rows_of[name] = mine
         for side, reflection, offset in copies(structure):
             try:
-                spans.append(assembler.span(structure, mine[min(side, len(mine) - 1)], reflection, offset))
+                spans.append(assembler.span(structure, mine[min(side, len(mine) - 1)], reflection, offset, moved))
             except ValueError as error:
                 raise UserError(f"scene '{scene.name}', structures.{name}: {error}") from None
     if len(rows) > MOST_LABELS + 1:
