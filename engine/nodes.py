@@ -1,4 +1,4 @@
-"""What a scene is built of: shapes, ways to combine them, deformers, motions. One file each; a decorator registers them.
+"""What a scene is built of: shapes, ways to combine them, deformers, motions. One file each, registered by a decorator.
 
 Every node has a numeric form: a list of float parameters and a Taichi function that reads them. A field is negative
 inside, positive outside, and comes with a Lipschitz bound and a ball that holds the shape: the voxeliser trusts both.
@@ -144,7 +144,7 @@ class Motion(Strict):
     outside a region. The stroke, in [0, 1], says how far the motion has gone; at 0 nothing has moved.
     """
 
-    cycles: Cycles = Field(1, description="whole cycles while the phase goes from 0 to 1")
+    cycles: Cycles = Field(default=1, description="whole cycles while the phase goes from 0 to 1")
 
     warp: ClassVar[Callable[..., Any]]
 

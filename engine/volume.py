@@ -50,6 +50,9 @@ class Volume:
         under: uint8 `[z, y, x]`, row of the structure that fills the rest.
         coverage: uint8 `[z, y, x]`, share of `top` in 1/255 (128..255).
         structures: the table; row 0 is the background.
+        phase: of the scene's motions, in [0, 1).
+        displacement: float32 `[z, y, x, 3]`, mm (`engine.displacement`): where each voxel's tissue was at phase 0;
+            None where nothing has moved.
     """
 
     grid: Grid
@@ -57,6 +60,13 @@ class Volume:
     under: torch.Tensor
     coverage: torch.Tensor
     structures: tuple[Structure, ...]
+    phase: float = 0.0
+    displacement: torch.Tensor | None = None
+
+    @property
+    def moment(self) -> tuple[str, ...]:
+        """Path of the randomness that differs from phase to phase, such as a scan's noise; empty at phase 0."""
+        return (f"phase {self.phase:.6f}",) if self.phase else ()
 
     def labels(self) -> torch.Tensor:
         """The label map, uint8 `[z, y, x]`: each voxel's label is that of the structure that fills most of it."""

@@ -71,7 +71,27 @@ def _voxels(path: Path, image: nib.Nifti1Image, length: int) -> np.ndarray:
 
 def write(path: Path, array: np.ndarray, grid: Grid) -> None:
     """Write `array` `[z, y, x]`; compressed where the name ends in .gz."""
-    image = nib.Nifti1Image(array.transpose(2, 1, 0), grid.affine_ras, dtype=array.dtype)
+    _save(path, array.transpose(2, 1, 0), grid)
+
+
+def write_phases(path: Path, array: np.ndarray, grid: Grid, description: str = "") -> None:
+    """Write `array` `[t, z, y, x]` or, of vectors, `[t, z, y, x, 3]` (intent NIFTI_INTENT_VECTOR).
+
+    Phases lie on the file's fourth axis, 1 / n of a cycle apart, a vector's components on its fifth. Components stay as
+    they are: ITK and ANTs take those of this intent to be along LPS+ axes.
+    """
+    data = array.transpose(3, 2, 1, 0) if array.ndim == 4 else array.transpose(3, 2, 1, 0, 4)
+    _save(path, data, grid, 1.0 / len(array), description)
+
+
+def _save(path: Path, voxels: np.ndarray, grid: Grid, step: float | None = None, description: str = "") -> None:
+    """Write `voxels` `[x, y, z]`, with `[..., t]` and `[..., 3]` after them where there are phases."""
+    image = nib.Nifti1Image(voxels, grid.affine_ras, dtype=voxels.dtype)
+    if step is not None:
+        image.header["pixdim"][4] = step
+        image.header["descrip"] = description.encode()
+    if voxels.ndim == 5:
+        image.header.set_intent("vector")
     image.set_qform(grid.affine_ras, code=1)
     image.set_sform(grid.affine_ras, code=1)
     image.header.set_xyzt_units("mm")

@@ -5,10 +5,10 @@ In cylindrical coordinates (r, angle, z) around the long axis, z from apex to ba
     z0 = z + W D P(z),    r0^2 = r^2 + W (min(m r^2, r^2 / P1 + c) - r^2),    angle0 = angle - W twist z / (2 b),
 
 with P the smooth step from the apex (-b) to where the base has come down to (b - D), D = 2 b shortening, and
-P1 = 1 + D P'(z) the local stretch along z. Within the cavity, m = 1 / (1 - contraction)^2 shrinks all radii alike: blood
-leaves. Beyond it, c = a^2 (1 - 1 / (m P1)) makes the Jacobian P1 / P1 = 1: the wall thickens as it moves in. The
-cavity's radius a(z0) = a (1 - (z0 / 1.5 b)^2)^2 tapers to both ends; the minimum is rounded. W fades from 1 in the core
-of the region to 0 at its edge. `contraction`, `shortening` and `twist` grow with the stroke.
+P1 = 1 + D P'(z) the local stretch along z. Within the cavity, m = 1 / (1 - contraction)^2 shrinks all radii alike:
+blood leaves. Beyond it, c = a^2 (1 - 1 / (m P1)) makes the Jacobian P1 / P1 = 1: the wall thickens as it moves in. The
+cavity's radius a(z0) = a (1 - (z0 / 1.5 b)^2)^2 tapers to both ends; the minimum is rounded. W fades from 1 in the
+core of the region to 0 at its edge. `contraction`, `shortening` and `twist` grow with the stroke.
 """
 
 import functools
@@ -40,8 +40,8 @@ Systole = Annotated[float, Field(ge=0.1, le=0.9), Varying(low=0.1, high=0.9)]
 class Beating(Motion):
     """A ventricle's beat: phase 0 is the end of diastole, `systole` that of systole.
 
-    Typical of the left ventricle: radii of the cavity shrink by a third, its length by 12 %, the apex turns by 10 degrees
-    against the base (counter-clockwise seen from the apex); 55 to 60 % of the blood leaves.
+    The defaults are the left ventricle's: radii of the cavity shrink by a third, its length by 12 %, the apex turns by
+    10 degrees against the base (counter-clockwise seen from the apex), and 55 % of the blood leaves.
     """
 
     centre: Vec3 = Field(description="middle of the cavity, mm")
@@ -49,10 +49,10 @@ class Beating(Motion):
     cavity: tuple[Positive, Positive] = Field(description="radius and half length of the cavity, mm")
     radii: tuple[Positive, Positive] = Field(description="of the region, across and along the axis, mm")
     core: Core = 0.5
-    contraction: Contraction = Field(0.33, description="share by which the cavity's radius shrinks")
-    shortening: Shortening = Field(0.12, description="share by which the cavity's length shrinks: the base comes down")
-    twist: Twisting = Field(10.0, description="degrees by which the apex turns against the base")
-    systole: Systole = Field(0.35, description="share of the cycle that contraction takes")
+    contraction: Contraction = Field(default=0.33, description="share by which the cavity's radius shrinks")
+    shortening: Shortening = Field(default=0.12, description="share by which the cavity's length shrinks: the base comes down")
+    twist: Twisting = Field(default=10.0, description="degrees by which the apex turns against the base")
+    systole: Systole = Field(default=0.35, description="share of the cycle that contraction takes")
 
     @staticmethod
     @ti.func

@@ -1,8 +1,8 @@
 """Breathing: the diaphragm pushes what lies in a region down and its front forward, by Lujan's waveform.
 
-The stroke is cos^2n(pi (t - 1/2)), 0 at the end of expiration (phase 0), 1 at the end of inspiration (Lujan et al. 1999,
-doi 10.1118/1.598577). With the smooth step S(s) = 3 s^2 - 2 s^3 on [0, 1], rho the distance from the region's centre in
-units of its radii and v how far in front of it (the same in y alone), the backward map is
+The stroke is cos^2n(pi (t - 1/2)), 0 at the end of expiration (phase 0), 1 at the end of inspiration (Lujan et al.
+1999, doi 10.1118/1.598577). With the smooth step S(s) = 3 s^2 - 2 s^3 on [0, 1], rho the distance from the region's
+centre in units of its radii and v how far in front of it (the same in y alone), the backward map is
 
     psi(p) = p + stroke (0, anterior B S(v / core), amplitude B),    B = S((1 - rho) / (1 - core)) C,
 
@@ -34,15 +34,15 @@ class Column(Strict):
 
 @register("breathing")
 class Breathing(Motion):
-    """Moves the organs of an ellipsoidal region towards the feet by `amplitude` mm, its front forward by `anterior` mm."""
+    """Moves an ellipsoidal region's organs towards the feet by `amplitude` mm, its front forward by `anterior` mm."""
 
-    amplitude: NonNegative = Field(15.0, description="mm towards the feet, at the end of inspiration")
-    anterior: NonNegative = Field(4.0, description="mm forward, at the front of the region's core")
+    amplitude: NonNegative = Field(default=15.0, description="mm towards the feet, at the end of inspiration")
+    anterior: NonNegative = Field(default=4.0, description="mm forward, at the front of the region's core")
     centre: Vec3 = Field(description="middle of the region, mm")
     radii: PositiveVec3 = Field(description="where the region ends and nothing moves any more, mm")
     core: Core = 0.5
     still: Column | None = None
-    waveform: Whole4 = Field(2, description="n of cos^2n: the larger, the longer the rest at the end of expiration")
+    waveform: Whole4 = Field(default=2, description="n of cos^2n: the larger, the longer the rest at the end of expiration")
 
     @staticmethod
     @ti.func
@@ -84,8 +84,8 @@ class Breathing(Motion):
 def _product_slope(a: float, b: float) -> float:
     """A bound of the slope of S(f) S(g), where f and g have slopes `a` and `b`.
 
-    The bound a S'(s) S(t) + b S(s) S'(t) is taken on a lattice; between its points it grows by at most half a step times
-    its own slope, at most 6 + 1.5^2 for each of s and t.
+    The bound a S'(s) S(t) + b S(s) S'(t) is taken on a lattice; between its points it grows by at most half a step
+    times its own slope, at most 6 + 1.5^2 for each of s and t.
     """
     steps = 200
     s = np.linspace(0.0, 1.0, steps + 1)

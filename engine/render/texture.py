@@ -38,8 +38,25 @@ def heterogeneity(volume: Volume, deviations: Sequence[float], stream: Stream) -
     for length in wanted:
         share = volume.mix([sd if at == length else 0.0 for at, sd in zip(lengths, deviations, strict=True)])
         filtered = white * transfer(volume.grid, length).to(white.device)
-        factor.addcmul_(share, torch.fft.irfftn(filtered, s=volume.grid.shape))
+        factor.addcmul_(share, carried(volume, torch.fft.irfftn(filtered, s=volume.grid.shape)))
     return factor.clamp_(min=0.0)
+
+
+def carried(volume: Volume, field: torch.Tensor) -> torch.Tensor:
+    """A field of phase 0 `[z, y, x]`, carried along with the tissue to the volume's phase.
+
+    Each voxel takes the value of the nearest voxel to where its tissue was: interpolation would smooth the field, more
+    in some phases than in others.
+    """
+    if volume.displacement is None:
+        return field
+    from_mm = torch.from_numpy(np.linalg.inv(volume.grid.axes).astype(np.float32)).to(field.device)
+    steps = volume.displacement.to(field.device) @ from_mm.T
+    index = []
+    for axis, n in enumerate(field.shape):
+        own = torch.arange(n, device=field.device).view([-1 if k == axis else 1 for k in range(3)])
+        index.append((own + steps[..., 2 - axis].round().long()).clamp_(0, n - 1))
+    return field[tuple(index)]
 
 
 def _half_octave(length: float) -> float:
