@@ -50,7 +50,9 @@ class Beating(Motion):
     radii: tuple[Positive, Positive] = Field(description="of the region, across and along the axis, mm")
     core: Core = 0.5
     contraction: Contraction = Field(default=0.33, description="share by which the cavity's radius shrinks")
-    shortening: Shortening = Field(default=0.12, description="share by which the cavity's length shrinks: the base comes down")
+    shortening: Shortening = Field(
+        default=0.12, description="share by which the cavity's length shrinks: the base comes down"
+    )
     twist: Twisting = Field(default=10.0, description="degrees by which the apex turns against the base")
     systole: Systole = Field(default=0.35, description="share of the cycle that contraction takes")
 

@@ -42,7 +42,9 @@ class Breathing(Motion):
     radii: PositiveVec3 = Field(description="where the region ends and nothing moves any more, mm")
     core: Core = 0.5
     still: Column | None = None
-    waveform: Whole4 = Field(default=2, description="n of cos^2n: the larger, the longer the rest at the end of expiration")
+    waveform: Whole4 = Field(
+        default=2, description="n of cos^2n: the larger, the longer the rest at the end of expiration"
+    )
 
     @staticmethod
     @ti.func

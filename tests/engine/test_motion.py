@@ -137,12 +137,13 @@ def test_culled_equals_dense():
 def test_the_field_pulls_phase_0_to_the_phase(which):
     """Dice with what is voxelised at the phase, by SciPy's and ITK's resampling of what is voxelised at phase 0."""
     scene = moving(*which, size=72)
-    first, then = voxelize(scene), voxelize(scene.at(PHASE))
+    fine = Grid.centred((144, 144, 144), (0.5, 0.5, 0.5))
+    first, then = voxelize(scene, fine), voxelize(scene.at(PHASE))
     field = displacement(scene, phase=PHASE).cpu().numpy().astype(float)
     assert torch.equal(then.displacement, displacement(scene.at(PHASE)))
-    grid = first.grid
+    grid = then.grid
     index = np.moveaxis(np.indices(grid.shape), 0, -1)[..., ::-1]
-    source = np.moveaxis(grid.to_index(grid.to_world(index) + field)[..., ::-1], -1, 0)
+    source = np.moveaxis(fine.to_index(grid.to_world(index) + field)[..., ::-1], -1, 0)
     vectors = sitk.GetImageFromArray(field, isVector=True)
     vectors.SetSpacing(grid.spacing)
     vectors.SetOrigin(grid.origin)
@@ -152,13 +153,14 @@ def test_the_field_pulls_phase_0_to_the_phase(which):
         # shares of voxels, so that the resampler sees where in a voxel the surface is
         share, wanted = (volume.fraction(name).numpy() for volume in (first, then))
         image = sitk.GetImageFromArray(share)
-        image.CopyInformation(vectors)
+        image.SetSpacing(fine.spacing)
+        image.SetOrigin(fine.origin)
         by_scipy = ndimage.map_coordinates(share, source, order=1, mode="nearest")
-        by_itk = sitk.GetArrayFromImage(sitk.Resample(image, image, transform, sitk.sitkLinear))
+        by_itk = sitk.GetArrayFromImage(sitk.Resample(image, vectors, transform, sitk.sitkLinear))
         assert dice(by_scipy > 0.5, wanted > 0.5) >= 0.99
         inner = (slice(6, -6),) * 3  # what comes from outside the grid is nothing to ITK
         assert dice(by_itk[inner] > 0.5, wanted[inner] > 0.5) >= 0.99
-        moved += dice(share > 0.5, wanted > 0.5) < 0.97
+        moved += dice(voxelize(scene).fraction(name).numpy() > 0.5, wanted > 0.5) < 0.9
     assert moved  # and without it they differ
 
 
@@ -170,7 +172,9 @@ def test_motions_act_in_order():
     points = grid.to_world(np.moveaxis(np.indices(grid.shape), 0, -1)[..., ::-1])
     there = grid.to_index(points + two)[..., ::-1]
     follow = [ndimage.map_coordinates(one[..., k].astype(float), np.moveaxis(there, -1, 0), order=3) for k in range(3)]
-    assert np.abs(two + np.stack(follow, -1) - both).max() < 0.05
+    missed = np.abs(two + np.stack(follow, -1) - both).max(-1)
+    assert np.quantile(missed[np.abs(both).max(-1) > 0], 0.99) < 0.03
+    assert np.abs(one + two - both).max() > 1.0
 
 
 def test_breathing_moves_as_it_says():
@@ -211,10 +215,12 @@ def test_a_beating_ventricle_ejects_and_its_wall_keeps_its_volume():
     # wall thickness across the middle, along a line through the axis
     across = np.cross(axis, [0, 1, 0]) / np.linalg.norm(np.cross(axis, [0, 1, 0]))
     r = np.linspace(0, 60, 601)
+
     def thickness(volume):
         index = volume.grid.to_index(np.asarray(beat.centre) + r[:, None] * across)[:, ::-1]
         share = volume.fraction("s0", children=False).numpy().astype(float)
         return 0.1 * ndimage.map_coordinates(share, index.T, order=1).sum()
+
     assert thickness(rest) == pytest.approx(10.0, abs=0.5)
     assert 1.25 < thickness(tight) / thickness(rest) < 1.7
     # seen from the apex, looking along the axis, the apex turns counter-clockwise: against the axis' right-hand sense
@@ -269,7 +275,7 @@ def test_a_saved_phase_gives_the_sample_again(tmp_path):
 
 
 def test_tissue_keeps_its_texture_and_scans_get_noise_of_their_own():
-    quiet = moving("breathing", size=40, acquire=[{"modality": "ct", "noise_hu": 0, "kernel": "sharp"}])
+    quiet = moving("breathing", size=40, acquire=[{"modality": "ct", "noise_hu": 0, "kernel": "bone"}])
     first, then = (draw(scene, 0, 0, ["ct"]) for scene in (quiet, quiet.at(0.5)))
     field = then.volume.displacement.numpy().astype(float)
     organ = ndimage.binary_erosion((then.volume.labels() == 2).numpy(), iterations=3)
@@ -342,8 +348,10 @@ def test_itk_takes_the_displacement_as_it_is(request_of):
         transform = sitk.DisplacementFieldTransform(sitk.Cast(fields[:, :, :, t], sitk.sitkVectorFloat64))
         pulled = sitk.GetArrayFromImage(sitk.Resample(first, first, transform, sitk.sitkNearestNeighbor))
         wanted = sitk.GetArrayFromImage(labels[:, :, :, t])
-        assert dice(pulled == 2, wanted == 2) > 0.97
-        assert dice(sitk.GetArrayFromImage(first) == 2, wanted == 2) < 0.95
+        rest = dice(sitk.GetArrayFromImage(first) == 2, wanted == 2)
+        assert dice(pulled == 2, wanted == 2) > max(0.88, rest)  # voxels of 2 mm, to the nearest
+        exact = displacement(Scene.load(request_of.out / "scenes/test_0000.yaml"), phase=t / 4)
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(fields[:, :, :, t]), exact.cpu().numpy())
 
 
 def test_a_scene_without_motion_has_no_phases(request_of):
