@@ -1,13 +1,14 @@
-"""A sample's cycle of motion: N phases, from 0 (the sample itself) on in equal steps, as NIfTI files beside the layout's.
+"""A sample's cycle of motion: N phases in equal steps from 0, the sample itself, as NIfTI files beside the layout's.
 
     phases/NAME_0000.nii.gz      images (x, y, z, t), a file for each modality in the order of the channels
     phases/NAME_labels.nii.gz    labels (x, y, z, t), the dataset's
     displacement/NAME.nii.gz     u (x, y, z, t, 3), float32, mm along LPS+ axes; intent vector (1007)
 
-`image_t(p) = image_0(p + u_t(p))`, p and u in mm. ITK and what builds on it (SimpleITK, ANTs, 3D Slicer) takes a vector
-file's components to be along LPS+, as they are here, so a phase of it is a DisplacementFieldTransform that resamples
-phase 0 to phase t. Tools that think in RAS+ must turn the signs of x and y. The layout's own images and labels (imagesTr
-and labelsTr) hold phase 0 alone: phases of one patient are no independent cases, and would leak between folds.
+`image_t(p) = image_0(p + u_t(p))`, p and u in mm. ITK and what builds on it (SimpleITK, ANTs) takes the components of
+intent 1007 as they are, along LPS+ (those of 1006 it would turn from RAS+), so a phase of the file is the
+DisplacementFieldTransform that resamples phase 0 to phase t. Tools that think in RAS+ must turn the signs of x and y.
+The layout's own images and labels hold phase 0 alone: phases of one patient are no independent cases, and would leak
+between folds.
 """
 
 from __future__ import annotations
