@@ -23,6 +23,10 @@ from engine.volume import PALETTE, Structure
 _REFLECTIONS = {axis: np.diag([1.0 - 2.0 * (axis == other) for other in "xyz"]) for axis in "xyz"}
 
 
+#: A motion and how far it has gone.
+Stroke = tuple[nodes.Motion, float]
+
+
 class Assembler:
     """Collects the rows and parameters of a program, structure by structure."""
 
@@ -33,11 +37,20 @@ class Assembler:
         self._frames = 0
         self._values = 0
 
-    def span(self, emit: Callable[[], Field], row: int) -> Span:
-        """Emit one field as a span of the program."""
+    def span(self, emit: Callable[[], Field], row: int, strokes: Sequence[Stroke] = ()) -> Span:
+        """Emit one field as a span of the program, carried along by the world's motions."""
         start, self._frames, self._values = len(self.code), 0, 0
+        self.carry(strokes)
         ball, bound = emit()
+        for motion, stroke in strokes:
+            self._pop()
+            ball, bound = ball.grown(motion.reach(stroke)), bound * motion.stretch(stroke)
         return Span(start, len(self.code), row, ball, bound)
+
+    def carry(self, strokes: Sequence[Stroke]) -> None:
+        """Emit the frames of motions: a point now goes back through the last of them first."""
+        for motion, stroke in reversed(strokes):
+            self._push(program.warp_code(motion), [0.0, 0.0, 0.0, math.inf, *motion.pack(stroke)])
 
     def join(self, op: str, smooth: float) -> None:
         """Emit the combination of the two topmost fields."""
@@ -126,13 +139,13 @@ class Assembler:
 
     def program(self, spans: Sequence[Span], family: torch.Tensor) -> Program:
         """The program of `spans`; see there for `family`."""
+        return Program(*self.tape(), spans=tuple(spans), family=family)
+
+    def tape(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows and their parameters, as `Program` holds them."""
         params = np.concatenate([*self._params, np.zeros(1, np.float32)])  # a kernel's array must not be empty
-        return Program(
-            code=torch.tensor(self.code or [(0, 0)], dtype=torch.int32).to(program.device()),
-            params=torch.from_numpy(params).to(program.device()),
-            spans=tuple(spans),
-            family=family,
-        )
+        code = torch.tensor(self.code or [(0, 0)], dtype=torch.int32)
+        return code.to(program.device()), torch.from_numpy(params).to(program.device())
 
     def _push(self, op: int, params: Sequence[float] | np.ndarray) -> None:
         self._emit(op, params)
@@ -184,6 +197,12 @@ def tissues(scene: Scene) -> dict[str, Tissue]:
     return {**table, **own}
 
 
+def strokes(scene: Scene, phase: float) -> list[Stroke]:
+    """The motions of a sampled scene that have gone anywhere at `phase`."""
+    gone = [(entry.node, entry.node.stroke(phase)) for entry in scene.motion]
+    return [(motion, stroke) for motion, stroke in gone if stroke > 0.0]
+
+
 def compile_scene(scene: Scene) -> tuple[Program, tuple[Structure, ...]]:
     """The program and the structure table (row 0 is the background) of a sampled scene."""
     anatomy, rows = lay_out(scene)
@@ -215,7 +234,7 @@ def lay_out(scene: Scene) -> tuple[Anatomy, tuple[Structure, ...]]:
     table = label_table(scene)
     rows = [Structure("background", 0, "background", known[scene.background])]
     rows_of: dict[str, list[int]] = {}
-    anatomy = Anatomy(Assembler())
+    anatomy = Anatomy(Assembler(), strokes(scene, scene.phase))
     for name, structure in scene.structures.items():
         above = rows_of[structure.inside] if structure.inside else []
         mine = []

@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.atomic import replacing
 from engine.errors import UserError
-from engine.formats import dicom
+from engine.formats import dicom, nifti
 from engine.formats.format import FORMATS, Format, Raw, discover, ending_of, unreadable
 from engine.grid import Grid
 
@@ -89,6 +89,21 @@ def write_labels(path: str | Path, array: np.ndarray, grid: Grid) -> Path:
     if array.size and (array.min() < 0 or array.max() > 255):
         raise ValueError(f"labels go from 0 to 255, got {array.min()} to {array.max()}")
     return _write(Path(path), array.astype(np.uint8), grid)
+
+
+def write_phases(path: str | Path, array: np.ndarray, grid: Grid, description: str = "") -> Path:
+    """Write phases `[t, z, y, x]`, or vectors `[t, z, y, x, 3]` in mm on LPS+ axes, as one NIfTI file, whole or not."""
+    path = Path(path)
+    if array.shape[1:4] != grid.shape:
+        raise ValueError(f"phases {array.shape[1:4]} and grid {grid.shape} differ in shape")
+    with replacing(path) as partial:
+        nifti.write_phases(partial, array, grid, description)
+    return path
+
+
+def as_stored(array: np.ndarray, dtype: type | np.dtype) -> np.ndarray:
+    """`array` as a file of `dtype` holds it: for integers, values are rounded and clipped to fit."""
+    return _as(array, np.dtype(dtype))
 
 
 def _read(path: Path, labels: bool) -> Raw:

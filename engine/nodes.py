@@ -1,4 +1,4 @@
-"""What a scene is built of: shapes, ways to combine them, and deformers. One file each; a decorator registers them.
+"""What a scene is built of: shapes, ways to combine them, deformers, motions. One file each, registered by a decorator.
 
 Every node has a numeric form: a list of float parameters and a Taichi function that reads them. A field is negative
 inside, positive outside, and comes with a Lipschitz bound and a ball that holds the shape: the voxeliser trusts both.
@@ -13,8 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from engine.strict import Strict
+from engine.vary import Cycles, numbers_only
 
 Vector = tuple[float, float, float]
 ORIGIN: Vector = (0.0, 0.0, 0.0)
@@ -154,9 +156,63 @@ class Displacement(Deformer):
         raise NotImplementedError
 
 
+class Motion(Strict):
+    """Moves the whole world through a cycle: p at some phase was psi(p) at phase 0, which is the scene as drawn.
+
+    A subclass has a static Taichi function `warp(p, params, o) -> vec3`, the backward map psi, which is the identity
+    outside a region. The stroke, in [0, 1], says how far the motion has gone; at 0 nothing has moved.
+    """
+
+    cycles: Cycles = Field(default=1, description="whole cycles while the phase goes from 0 to 1")
+
+    warp: ClassVar[Callable[..., Any]]
+
+    def stroke(self, phase: float) -> float:
+        """How far the motion has gone at `phase`: `wave` at the phase of its own cycle."""
+        return self.wave((self.cycles * phase) % 1.0)
+
+    def wave(self, phase: float) -> float:
+        """The stroke at `phase` of one cycle: smooth and periodic, in [0, 1], 0 at phase 0."""
+        raise NotImplementedError
+
+    def pack(self, stroke: float) -> Sequence[float]:
+        """Parameters of `warp`, float32."""
+        raise NotImplementedError
+
+    def reach(self, stroke: float) -> float:
+        """A bound of the displacement |psi - id|, mm."""
+        raise NotImplementedError
+
+    def strain(self, stroke: float) -> float:
+        """A bound of the norm of the derivative D(psi - id). Below 1, psi has an inverse: nothing folds."""
+        raise NotImplementedError
+
+    def stretch(self, stroke: float) -> float:
+        """A bound of how much psi stretches distances."""
+        return 1.0 + self.strain(stroke)
+
+    def remedy(self) -> str:
+        """What to change where the motion folds."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _invertible(self):
+        if numbers_only(self):
+            strain = max(self.strain(stroke) for stroke in (0.25, 0.5, 0.75, 1.0))
+            if strain >= 1.0:
+                raise ValueError(f"tissue would fold: displacement changes by {strain:.2f} mm per mm; {self.remedy()}")
+        return self
+
+    @classmethod
+    def example(cls) -> Motion:
+        """A typical one, for tests and documentation."""
+        raise NotImplementedError
+
+
 SHAPES: dict[str, type[Shape]] = {}
 COMBINES: dict[str, type[Combine]] = {}
 DEFORMERS: dict[str, type[Deformer]] = {}
+MOTIONS: dict[str, type[Motion]] = {}
 
 N = TypeVar("N", bound=type)
 
@@ -167,7 +223,7 @@ def register(name: str) -> Callable[[N], N]:
     def add(cls: N) -> N:
         base, table = next(
             (base, table)
-            for base, table in ((Shape, SHAPES), (Combine, COMBINES), (Deformer, DEFORMERS))
+            for base, table in ((Shape, SHAPES), (Combine, COMBINES), (Deformer, DEFORMERS), (Motion, MOTIONS))
             if issubclass(cls, base)
         )
         if name in table:
@@ -179,8 +235,8 @@ def register(name: str) -> Callable[[N], N]:
 
 
 def discover() -> None:
-    """Import every file of `shapes`, `combine` and `deform`, so that the tables are complete."""
-    for folder in ("shapes", "combine", "deform"):
+    """Import every file of `shapes`, `combine`, `deform` and `motion`, so that the tables are complete."""
+    for folder in ("shapes", "combine", "deform", "motion"):
         package = importlib.import_module(f"engine.{folder}")
         for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
             importlib.import_module(f"engine.{folder}.{module}")

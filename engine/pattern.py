@@ -75,7 +75,7 @@ class Correlated(Pattern):
 
     def variation(self, volume: Volume, amounts: Sequence[float], canvas: Canvas) -> torch.Tensor:
         filtered = canvas.white * transfer(canvas.grid, self).to(canvas.white.device)
-        return torch.fft.irfftn(filtered, s=canvas.grid.shape).mul_(volume.mix(amounts))
+        return volume.carried(torch.fft.irfftn(filtered, s=canvas.grid.shape)) * volume.mix(amounts)
 
 
 @functools.lru_cache(maxsize=8)

@@ -30,7 +30,12 @@ def _unique(functions):
 
 _DISTANCES = _unique(c.distance for _, c in sorted(nodes.SHAPES.items()))
 _COMBINES = _unique(c.combine for _, c in sorted(nodes.COMBINES.items()))
-_WARPS = _unique(c.warp for _, c in sorted(nodes.DEFORMERS.items()) if issubclass(c, nodes.Warp))
+_WARPS = _unique(
+    [
+        *(c.warp for _, c in sorted(nodes.DEFORMERS.items()) if issubclass(c, nodes.Warp)),
+        *(c.warp for _, c in sorted(nodes.MOTIONS.items())),
+    ]
+)
 _DISPLACES = _unique(c.displace for _, c in sorted(nodes.DEFORMERS.items()) if issubclass(c, nodes.Displacement))
 
 _SHAPE, _COMBINE, _WARP, _DISPLACE, _AFFINE, _POP = (k * 64 for k in range(6))
@@ -46,7 +51,7 @@ def combine_code(op: str) -> int:
     return _COMBINE + _COMBINES.index(nodes.COMBINES[op].combine)
 
 
-def warp_code(warp: nodes.Warp) -> int:
+def warp_code(warp: nodes.Warp | nodes.Motion) -> int:
     """The opcode that opens a frame warped by `warp`; its parameters follow the ball's centre and radius."""
     return _WARP + _WARPS.index(type(warp).warp)
 
@@ -101,6 +106,20 @@ class Program:
         if len(where):
             _evaluate(out, where, self.code, self.params, self.spans[span].start, self.spans[span].stop)
         return out.cpu().numpy()
+
+
+@ti.func
+def carry(code: ti.template(), params: ti.template(), point):
+    """The point that the program's warps, all of them, take `point` to."""
+    p = point
+    for i in range(code.shape[0]):
+        op, o = code[i, 0], code[i, 1]
+        warped = p
+        for k in ti.static(range(len(_WARPS))):
+            if op == _WARP + k:
+                warped = ti.static(_WARPS[k])(p, params, o + 4)
+        p = warped
+    return p
 
 
 @ti.func

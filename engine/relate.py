@@ -14,7 +14,7 @@ its own relations and by the structure it lies inside.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +25,7 @@ from engine.nodes import ORIGIN, Ball
 from engine.program import Span
 
 if TYPE_CHECKING:
-    from engine.compile import Assembler
+    from engine.compile import Assembler, Stroke
 
 _NOTHING = Ball(ORIGIN, -math.inf)
 
@@ -56,10 +56,12 @@ class Anatomy:
 
     Args:
         assembler: receives the rows of what is emitted.
+        strokes: motions that carry all of it along.
     """
 
-    def __init__(self, assembler: Assembler) -> None:
+    def __init__(self, assembler: Assembler, strokes: Sequence[Stroke] = ()) -> None:
         self.assembler = assembler
+        self.strokes = strokes
         self.copies: list[Copy] = []
         self.parents: list[list[int]] = [[]]  # by row: the rows it lies in
         self._named: dict[str, list[Copy]] = {}
@@ -72,11 +74,11 @@ class Anatomy:
 
     def span(self, copy: Copy) -> Span:
         """Emit the field that paints a copy."""
-        return self.assembler.span(partial(self._body, copy, frozenset()), copy.row)
+        return self.assembler.span(partial(self._body, copy, frozenset()), copy.row, self.strokes)
 
     def region(self, copy: Copy, normal: bool = True) -> Span:
         """Emit what a copy fills; `normal` divides each field by its Lipschitz bound."""
-        return self.assembler.span(partial(self._visible, copy, None, frozenset(), normal), copy.row)
+        return self.assembler.span(partial(self._visible, copy, None, frozenset(), normal), copy.row, self.strokes)
 
     def _body(self, copy: Copy, cut: Keys) -> Field:
         """Emit a copy's field with its relations.

@@ -336,11 +336,22 @@ def _json_schema(kind: str) -> dict[str, Any]:
     return {key: schema[key] for key in ("type", "properties", "required", "additionalProperties", "description")}
 
 
+def numbers_only(value: Any) -> bool:
+    """Whether nothing in a model, or in what its fields hold, is left to be drawn."""
+    if isinstance(value, (Distribution, Reference)):
+        return False
+    if isinstance(value, Strict):
+        return all(numbers_only(item) for _, item in value)
+    return all(map(numbers_only, value)) if isinstance(value, (list, tuple)) else True
+
+
 Number = Annotated[float, Varying()]
 Positive = Annotated[float, Field(gt=0), Varying(low=0, open=True)]
 NonNegative = Annotated[float, Field(ge=0), Varying(low=0)]
 Fraction = Annotated[float, Field(ge=0, le=1), Varying(low=0, high=1)]
 Count = Annotated[int, Field(ge=0, le=1000), Varying(low=0, high=1000, whole=True)]
+Cycles = Annotated[int, Field(ge=1, le=100), Varying(low=1, high=100, whole=True)]
+Whole4 = Annotated[int, Field(ge=1, le=4), Varying(low=1, high=4, whole=True)]
 Seed = Annotated[int | None, Varying(whole=True)]
 Name = Annotated[str, Varying()]
 Vec3 = tuple[Number, Number, Number]

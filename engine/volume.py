@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
 from engine.errors import UserError
@@ -50,6 +51,9 @@ class Volume:
         under: uint8 `[z, y, x]`, row of the structure that fills the rest.
         coverage: uint8 `[z, y, x]`, share of `top` in 1/255 (128..255).
         structures: the table; row 0 is the background.
+        phase: of the scene's motions, in [0, 1).
+        displacement: float32 `[z, y, x, 3]`, mm (`engine.displacement`): where each voxel's tissue was at phase 0;
+            None where nothing has moved.
     """
 
     grid: Grid
@@ -57,6 +61,13 @@ class Volume:
     under: torch.Tensor
     coverage: torch.Tensor
     structures: tuple[Structure, ...]
+    phase: float = 0.0
+    displacement: torch.Tensor | None = None
+
+    @property
+    def moment(self) -> tuple[str, ...]:
+        """Path of the randomness that differs from phase to phase, such as a scan's noise; empty at phase 0."""
+        return (f"phase {self.phase:.6f}",) if self.phase else ()
 
     def labels(self) -> torch.Tensor:
         """The label map, uint8 `[z, y, x]`: each voxel's label is that of the structure that fills most of it."""
@@ -100,6 +111,22 @@ class Volume:
     def measure(self, group: str, children: bool = True) -> float:
         """Volume of a structure in mm^3, counted by coverage."""
         return float(self.fraction(group, children).sum(dtype=torch.float64)) * self.grid.voxel_volume
+
+    def carried(self, field: torch.Tensor) -> torch.Tensor:
+        """A field of phase 0 `[z, y, x]`, carried along with the tissue to the volume's phase.
+
+        Each voxel takes the value of the nearest voxel to where its tissue was: interpolation would smooth the field,
+        more in some phases than in others.
+        """
+        if self.displacement is None:
+            return field
+        from_mm = torch.from_numpy(np.linalg.inv(self.grid.axes).astype(np.float32)).to(field.device)
+        steps = self.displacement.to(field.device) @ from_mm.T
+        index = []
+        for axis, n in enumerate(field.shape):
+            own = torch.arange(n, device=field.device).view([-1 if k == axis else 1 for k in range(3)])
+            index.append((own + steps[..., 2 - axis].round().long()).clamp_(0, n - 1))
+        return field[tuple(index)]
 
     @staticmethod
     def _look_up(table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:

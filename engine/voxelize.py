@@ -15,8 +15,9 @@ out on a lattice, in painting order: neighbours that touch leave no gap.
 import taichi as ti
 import torch
 
-from engine.compile import compile_scene
+from engine.compile import compile_scene, strokes
 from engine.device import device, kernel
+from engine.displacement import displacement
 from engine.grid import Grid
 from engine.memory import require
 from engine.program import Program, field
@@ -60,7 +61,8 @@ def voxelize(scene: Scene, grid: Grid | None = None, dense: bool = False) -> Vol
     coverage = torch.full_like(top, 255)
     if program.spans:
         paint(program, grid, (top, under, coverage), dense)
-    return Volume(grid, top, under, coverage, structures)
+    moved = displacement(scene, grid) if strokes(scene, scene.phase) else None
+    return Volume(grid, top, under, coverage, structures, scene.phase, moved)
 
 
 def paint(program: Program, grid: Grid, out: tuple[torch.Tensor, torch.Tensor, torch.Tensor], dense: bool) -> None:

@@ -15,7 +15,7 @@ import psutil
 
 from engine import interrupts
 from engine.atomic import PARTIAL, write_text, writing
-from engine.dataset import truth
+from engine.dataset import phases, truth
 from engine.dataset.request import Job, Request
 from engine.generate import Sample, draw
 
@@ -35,6 +35,7 @@ def complete(out: Path) -> list[str]:
 def make(job: Job, request: Request) -> str:
     """Draw one volume and put its files in place; returns its name."""
     sample = draw(job.scene, job.seed, job.index, request.modalities)
+    cycle = phases.draw_cycle(sample, request) if request.phases else None
     with writing(request.out), interrupts.deferred():
         aside = request.out / f"{_PARTIAL}{os.getpid()}"
         shutil.rmtree(aside, ignore_errors=True)
@@ -42,6 +43,8 @@ def make(job: Job, request: Request) -> str:
         try:
             request.writer.save(aside, sample, request)
             truth.save(aside, sample, request)
+            if cycle is not None:
+                phases.save(aside, sample, cycle, request)
             _move(aside, request.out, sample)
         finally:
             shutil.rmtree(aside, ignore_errors=True)

@@ -21,6 +21,8 @@ from engine.scene.model import GridSpec
 
 #: Peak memory of drawing a sample, bytes per voxel: geometry and files, and each image (measured at 160^3, rounded up).
 _BYTES_BASE, _BYTES_IMAGE = 40, 70
+#: What a phase keeps until its file is written, without images: the displacement, twice while it is packed, and labels.
+_BYTES_PHASE = 25
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Request:
         size: voxels along the longest axis; None keeps each scene's own grid.
         spacing: mm between voxels; None keeps the field of view.
         truth: what to write of the truth beside the labels, see engine/dataset/truth.py; the order does not matter.
+        phases: of the scenes' motions, written too, with the displacement; 0 for none.
         workers: processes that draw side by side, the CPU's threads divided between them.
         device: `auto`, `cpu` or `cuda`.
     """
@@ -64,6 +67,7 @@ class Request:
     size: int | None = None
     spacing: float | None = None
     truth: tuple[str, ...] = ()
+    phases: int = 0
     workers: int = 1
     device: str = "auto"
 
@@ -73,6 +77,7 @@ class Request:
         repeated = sorted({name for name in names if names.count(name) > 1})
         unknown = [m for m in self.modalities if m not in MODALITIES]
         truths = [kind for kind in self.truth if kind not in TRUTHS]
+        rigid = [scene.name for scene in self.scenes if not scene.motion]
         drawn = [scene.name for scene in self.scenes if scene.drawn]
         problems = (
             (not names, "no scene was given; name a scene file"),
@@ -87,6 +92,12 @@ class Request:
             (self.workers < 1, f"workers is {self.workers}; at least one process is needed"),
             (self.size is not None and self.size < 1, f"size is {self.size} voxels; it must be 1 or more"),
             (self.spacing is not None and self.spacing <= 0, f"spacing is {self.spacing} mm; it must be above 0"),
+            (self.phases < 0 or self.phases == 1, f"phases is {self.phases}; a cycle has 2 or more"),
+            (
+                bool(rigid) and self.phases > 1,
+                f"phases were asked for, but nothing moves in scene '{', '.join(rigid)}'; "
+                "add `motion` to it, such as motion: [{breathing: {centre: [0, 0, 0], radii: [150, 110, 250]}}]",
+            ),
             (bool(drawn) and self.count > 1, f"scene '{', '.join(drawn)}' varies in nothing; use a count of 1"),
         )
         for wrong, message in problems:
@@ -100,6 +111,7 @@ class Request:
 
     def _check_memory(self, scene: Scene) -> None:
         bytes_per_voxel = _BYTES_BASE + _BYTES_IMAGE * len(self.modalities)
+        bytes_per_voxel += self.phases * (_BYTES_PHASE + 2 * len(self.modalities))
         at_once = min(self.workers, self.count * len(self.scenes))
         what = f"scene '{scene.name}'" + (f", {at_once} at once" if at_once > 1 else "")
         require(scene.grid.grid().shape, bytes_per_voxel * at_once, what)
@@ -137,6 +149,7 @@ class Request:
             "format": self.layout,
             "modalities": list(self.modalities),
             "truth": [kind for kind in TRUTHS if kind in self.truth],
+            **({"phases": self.phases} if self.phases else {}),
             "scenes": {
                 scene.name: _describe(scene, placed, self.seed)
                 for scene, placed in zip(self.scenes, self.sized, strict=True)

@@ -74,17 +74,43 @@ def write(path: Path, array: np.ndarray, grid: Grid, step: float = 1.0) -> None:
 
     Where `step` is not 1, the values are whole numbers of steps, and readers multiply them by it.
     """
-    values = np.moveaxis(array, (0, 1, 2), (2, 1, 0))
-    if array.ndim == 4:
-        values = values[:, :, :, None, :]
-    image = nib.Nifti1Image(values, grid.affine_ras, dtype=array.dtype)
-    if array.ndim == 4:
-        image.header.set_intent("vector")
+    image = _image(np.moveaxis(array, (0, 1, 2), (2, 1, 0)) if array.ndim == 3 else _vectors(array[None]), grid)
     if step != 1.0:
         image.header.set_slope_inter(step, 0.0)
+    _store(path, image)
+
+
+def write_phases(path: Path, array: np.ndarray, grid: Grid, description: str = "") -> None:
+    """Write `array` `[t, z, y, x]` or, of vectors, `[t, z, y, x, 3]`.
+
+    Phases lie on the file's fourth axis, 1 / n of a cycle apart.
+    """
+    image = _image(array.transpose(3, 2, 1, 0) if array.ndim == 4 else _vectors(array), grid)
+    image.header["pixdim"][4] = 1.0 / len(array)
+    image.header["descrip"] = description.encode()
+    _store(path, image)
+
+
+def _vectors(array: np.ndarray) -> np.ndarray:
+    """Voxels `[x, y, z, t, component]` of vectors `[t, z, y, x, component]`."""
+    return array.transpose(3, 2, 1, 0, 4)
+
+
+def _image(voxels: np.ndarray, grid: Grid) -> nib.Nifti1Image:
+    """An image of `voxels` `[x, y, z]`, with `[..., t]` and `[..., component]` after them where there are any.
+
+    A vector's components stay as they are: ITK and ANTs take those of intent NIFTI_INTENT_VECTOR to be along LPS+ axes.
+    """
+    image = nib.Nifti1Image(voxels, grid.affine_ras, dtype=voxels.dtype)
+    if voxels.ndim == 5:
+        image.header.set_intent("vector")
     image.set_qform(grid.affine_ras, code=1)
     image.set_sform(grid.affine_ras, code=1)
     image.header.set_xyzt_units("mm")
+    return image
+
+
+def _store(path: Path, image: nib.Nifti1Image) -> None:
     data = image.to_bytes()
     path.write_bytes(gzip.compress(data, _LEVEL, mtime=0) if path.name.lower().endswith(".gz") else data)
 

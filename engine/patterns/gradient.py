@@ -34,7 +34,7 @@ class Gradient(Pattern):
 
     def variation(self, volume: Volume, amounts: Sequence[float], canvas: Canvas) -> torch.Tensor:
         along, reach = self._positions(canvas.grid)
-        along = along.to(volume.top.device)
+        along = volume.carried(along.to(volume.top.device))
         slopes, offsets = [0.0] * len(amounts), [0.0] * len(amounts)
         for row, amount in enumerate(amounts):
             if not amount:

@@ -50,7 +50,9 @@ class Lobules(Pattern):
     def variation(self, volume: "Volume", amounts: Sequence[float], canvas: Canvas) -> torch.Tensor:
         strength = volume.mix(amounts)
         weight = strength.abs()
-        share = self.septa(canvas, weight)
+        # what has moved may come from anywhere
+        share = self.septa(canvas, weight if volume.displacement is None else torch.ones_like(weight))
+        share = volume.carried(share)
         mean = (share * weight).sum(dtype=torch.float64) / weight.sum(dtype=torch.float64)
         return share.sub_(mean.to(torch.float32)).mul_(strength)
 

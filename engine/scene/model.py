@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -35,22 +35,34 @@ nodes.discover()
 MOST_LABELS = 255
 
 
-class _OneDeformer(Strict):
+class _OneNode(Strict):
+    what: ClassVar[str]
+
     @model_validator(mode="after")
     def _one(self):
         given = [name for name in type(self).model_fields if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"each entry of deform holds one deformer, one of: {', '.join(type(self).model_fields)}")
+            raise ValueError(f"each entry {self.what}, one of: {', '.join(type(self).model_fields)}")
         return self
 
     @property
-    def node(self) -> nodes.Deformer:
-        """The deformer itself."""
+    def node(self) -> Any:
+        """The deformer or motion itself."""
         return next(value for name in type(self).model_fields if (value := getattr(self, name)) is not None)
+
+
+class _OneDeformer(_OneNode):
+    what = "of deform holds one deformer"
+
+
+class _OneMotion(_OneNode):
+    what = "of motion holds one motion"
 
 
 _DEFORMERS: dict[str, Any] = {name: (cls | None, None) for name, cls in sorted(nodes.DEFORMERS.items())}
 Deform: Any = create_model("Deform", __base__=_OneDeformer, **_DEFORMERS)
+_MOTIONS: dict[str, Any] = {name: (cls | None, None) for name, cls in sorted(nodes.MOTIONS.items())}
+Move: Any = create_model("Move", __base__=_OneMotion, **_MOTIONS)
 
 
 class Placed(Strict):
@@ -273,6 +285,8 @@ class Scene(Strict):
         0.0, description="how many of the table's spreads tissues differ by from draw to draw; 0: none, 1: as in people"
     )
     structures: dict[str, Structure] = Field(min_length=1)
+    motion: list[Move] = Field([], description="what moves the world through a cycle, the first acts first")
+    phase: float = Field(0.0, ge=0, lt=1, description="where in the cycle it is; at 0 the scene is as drawn")
     acquire: list[Protocol] = Field([], description="protocols; of several for one modality each draw takes one")
 
     def __reduce__(self) -> tuple:
@@ -291,6 +305,10 @@ class Scene(Strict):
         from engine.scene.sample import sample
 
         return sample(self, self.seed if seed is None else seed, index)
+
+    def at(self, phase: float) -> Scene:
+        """The same scene at `phase`, in [0, 1)."""
+        return self.model_copy(update={"phase": phase})
 
     def dump(self) -> str:
         """The scene as YAML; loading it gives the same scene."""

@@ -62,7 +62,7 @@ class _Draw:
         table, self.owners = label_table(self.given), owners(self.given)
         rest = {key: self.resolve(value, (key,)) for key, value in document.items() if key != "include"}
         rest |= {"seed": self.stream.integer(), "drawn": True, "acquire": self.protocols(rest.get("acquire", []))}
-        self.base = rest
+        self.base = {key: value for key, value in rest.items() if key not in ("motion", "phase")}
         for name, body in bodies.items():
             self.add(name, body, table[name][0])
         used = [rest.get("background", "air"), *(body["material"] for body in self.structures.values())]

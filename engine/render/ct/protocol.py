@@ -46,7 +46,7 @@ class CT(Protocol):
         relative *= heterogeneity(volume, deviations, stream.child("texture"), of="density")
         ideal = relative.sub_(1.0).mul_(1000.0)
         slice_mm = self.slice_mm or volume.grid.spacing[2]
-        noise = stream.child("noise")
+        noise = stream.child("noise", *volume.moment)
         image = reconstruct(ideal, volume.grid.spacing, self.kernel, slice_mm, self.noise_hu, noise)
         meta = self.model_dump() | {
             "slice_mm": slice_mm,

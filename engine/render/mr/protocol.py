@@ -93,7 +93,7 @@ class MR(Protocol):
         field *= shading(volume.grid, self.bias, stream.child("bias"))
         dx, dy, _ = volume.grid.spacing
         noise = BRIGHTEST * self.noise_percent / 100.0
-        image = acquire(field, (dy, dx), self.resolution_mm, noise, stream.child("noise"))
+        image = acquire(field, (dy, dx), self.resolution_mm, noise, stream.child("noise", *volume.moment))
         timing = self.timing()
         meta = self.model_dump() | {
             "tr_ms": timing.tr_ms,

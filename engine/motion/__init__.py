@@ -1,0 +1,1 @@
+"""Motions of the whole world: one file each."""
