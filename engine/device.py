@@ -36,12 +36,14 @@ def start(name: str = "auto", threads: int | None = None) -> torch.device:
         return _active
     kind = name if name != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
     options = {} if threads is None else {"cpu_max_num_threads": threads}
-    # fast_math re-associates sums, and then a voxel's value depends on the kernel it was computed in.
+    # fast_math re-associates sums, and then a voxel's value depends on the kernel it was computed in. Taichi's own
+    # optimiser takes five times as long to compile the interpreter, and LLVM's alone makes it as fast.
     with contextlib.redirect_stdout(io.StringIO()):  # it greets; standard output may be somebody's JSON
         ti.init(
             arch=ti.cuda if kind == "cuda" else ti.cpu,
             log_level=ti.WARN,
             fast_math=False,
+            advanced_optimization=False,
             offline_cache=os.environ.get("VISCERA_KERNEL_CACHE", "1") != "0",
             **options,
         )
