@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,8 +28,8 @@ from engine.voxelize import voxelize
 _ORGANS = 30
 
 
-def organs(noise: bool = True, seed: int = 0) -> Scene:
-    """Thirty organs, each a smooth union of three rotated ellipsoids, with or without noise, in 256 mm."""
+def organs(noise: bool = True, warp: bool = True, seed: int = 0) -> Scene:
+    """Thirty organs, each a smooth union of three rotated ellipsoids, with or without noise and a warp, in 256 mm."""
     rng = np.random.default_rng(seed)
     structures = {}
     for i in range(_ORGANS):
@@ -38,6 +42,7 @@ def organs(noise: bool = True, seed: int = 0) -> Scene:
             }
             for _ in range(3)
         ]
+        bent = [{"warp": {"amplitude": 4, "wavelength": 60, "seed": i}}] if warp else []
         bumps = [{"noise": {"amplitude": 2.5, "wavelength": 24, "seed": i}}] if noise else []
         structures[f"organ{i}"] = {
             "kind": "blend",
@@ -45,7 +50,7 @@ def organs(noise: bool = True, seed: int = 0) -> Scene:
             "smooth": 6.0,
             "at": rng.uniform(-80, 80, 3).tolist(),
             "parts": parts,
-            "deform": bumps,
+            "deform": bumps + bent,
         }
     grid = {"size": [256] * 3, "spacing": [1.0] * 3}
     return Scene.model_validate({"viscera": 1, "name": "organs", "grid": grid, "structures": structures})
@@ -60,8 +65,12 @@ def labels_with_numpy(scene: Scene, grid: Grid) -> np.ndarray:
     out = np.zeros(grid.shape, np.uint8)
     for label, organ in enumerate(scene.structures.values(), 1):
         field: Any = None
+        here = world - single(organ.at)
+        for entry in organ.deform:
+            for k, phase, step in zip(*entry.warp.shears(), strict=True):
+                here = here + np.sin(here @ single(k) + single(phase))[..., None] * single(step)
         for part in organ.parts:
-            local = (world - single(organ.at) - single(part.at)) @ single(rotation(part.rotate))
+            local = (here - single(part.at)) @ single(rotation(part.rotate))
             radii = single(part.radii)
             d = (np.linalg.norm(local / radii, axis=-1) - 1) * radii.min()
             if field is None:
@@ -81,9 +90,10 @@ class Cost:
     cpu: float
 
 
-def cost(work: Callable[[], Any], runs: int = 3) -> Cost:
+def cost(work: Callable[[], Any], runs: int = 3, warm: bool = True) -> Cost:
     """What `work` costs, after one run that warms caches (compilation is not counted)."""
-    work()
+    if warm:
+        work()
     walls, cpus = [], []
     for _ in range(runs):
         wall, cpu = time.perf_counter(), time.process_time()
@@ -104,35 +114,94 @@ def machine() -> str:
     return f"{os.cpu_count()} CPU cores ({platform.machine()}), {gpu}, Python {platform.python_version()}"
 
 
+def grid_of(n: int) -> Grid:
+    """A cube of 256 mm with n voxels along each edge."""
+    return Grid.centred((n, n, n), (256 / n,) * 3)
+
+
 def bench_voxelize() -> list[dict[str, Any]]:
-    """Tiles against none and against NumPy; growth with size."""
-    plain, rough = organs(noise=False), organs()
-    small = Grid.centred((128, 128, 128), (2.0, 2.0, 2.0))
-    culled = cost(functools.partial(voxelize, rough, small))
-    dense = cost(functools.partial(voxelize, rough, small, dense=True), runs=1)
-    ours = cost(functools.partial(voxelize, plain, small))
-    numpy = cost(functools.partial(labels_with_numpy, plain, small), runs=1)
+    """Culled against dense and against NumPy at 256^3; growth with size; peak memory; the first preview."""
+    rough, smooth = organs(), organs(noise=False)
+    whole = cost(functools.partial(voxelize, rough, grid_of(256)))
+    dense = cost(functools.partial(voxelize, rough, grid_of(256), dense=True), runs=1, warm=False)
+    ours = cost(functools.partial(voxelize, smooth, grid_of(256)))
+    numpy = cost(functools.partial(labels_with_numpy, smooth, grid_of(256)), runs=1, warm=False)
+    small = cost(functools.partial(voxelize, rough, grid_of(128)))
     rows = [
-        row("30 organs with noise, 128^3", culled, culled),
-        row("the same without tiles: each organ in every voxel of its ball", dense, culled),
-        row("30 organs without noise, 128^3", ours, ours),
+        row("30 warped organs with noise, 256^3", whole, whole),
+        row("the same dense: each organ in every voxel", dense, whole),
+        row("30 warped organs without noise, 256^3", ours, ours),
         row("the same fields in NumPy, labels only", numpy, ours),
+        row("30 warped organs with noise, 128^3", small, small),
     ]
-    for n in (64, 256):
-        grid = Grid.centred((n, n, n), (256 / n,) * 3)
-        rows.append(
-            row(f"30 organs with noise, {n}^3, over 128^3", cost(functools.partial(voxelize, rough, grid)), culled)
-        )
+    for n in (256, 512):
+        again = cost(functools.partial(voxelize, rough, grid_of(n)))
+        power = math.log(again.cpu / small.cpu) / math.log(n / 128)
+        rows.append(row(f"the same, {n}^3: grows as n^{power:.2f}", again, small))
+    rows.append(note("peak memory at 512^3 over the three bytes a voxel that come out", _peak_share(512)))
+    rows.append(
+        note("seconds to a first volume of `abdomen` at 96^3 in a new process, kernels cached", _first(cached=True))
+    )
+    rows.append(note("the same with nothing cached", _first(cached=False)))
     return rows
+
+
+def note(what: str, value: float) -> dict[str, Any]:
+    """A line of a table that holds one figure of its own."""
+    return {"work": f"{what}: {value:.2f}", "seconds": None, "cpu": None, "ratio": None, "value": value}
+
+
+_PEAK = """
+import resource, sys
+from engine.bench import grid_of, organs
+from engine.voxelize import voxelize
+scene, n = organs(), int(sys.argv[1])
+voxelize(scene, grid_of(64))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+voxelize(scene, grid_of(n))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / (3 * n**3))
+"""
+
+_FIRST = """
+from engine.scene import Scene
+from engine.voxelize import voxelize
+scene = Scene.load("scenes/abdomen.yaml").sample(1)
+voxelize(scene, scene.grid.grid(96))
+"""
+
+
+def _run(program: str, *arguments: str, **environment: str) -> str:
+    """What a program prints that runs in a process of its own."""
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root), **environment},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout
+
+
+def _peak_share(n: int) -> float:
+    """Peak memory of voxelising at n^3, over that of what comes out."""
+    return float(_run(_PEAK, str(n)))
+
+
+def _first(cached: bool) -> float:
+    """Seconds from the start of a process to its first volume."""
+    start = time.perf_counter()
+    _run(_FIRST, VISCERA_KERNEL_CACHE=str(int(cached)))
+    return time.perf_counter() - start
 
 
 def bench_render() -> list[dict[str, Any]]:
     """Each renderer on one volume of the same organs, over voxelising it."""
     scene = organs()
-    small = Grid.centred((128, 128, 128), (2.0, 2.0, 2.0))
-    volume, stream = voxelize(scene, small), Stream.of(0)
-    geometry = cost(functools.partial(voxelize, scene, small))
-    rows = [row("30 organs with noise, 128^3", geometry, geometry)]
+    volume, stream = voxelize(scene, grid_of(128)), Stream.of(0)
+    geometry = cost(functools.partial(voxelize, scene, grid_of(128)))
+    rows = [row("30 warped organs with noise, 128^3", geometry, geometry)]
     for name, protocol in PROTOCOLS.items():
         rows.append(
             row(f"{name}, default protocol", cost(functools.partial(protocol().render, volume, stream)), geometry)
@@ -147,5 +216,7 @@ BENCHMARKS: dict[str, Callable[[], list[dict[str, Any]]]] = {"voxelize": bench_v
 def table(name: str, rows: list[dict[str, Any]]) -> str:
     """Rows as a Markdown table."""
     lines = [f"## {name}", "", "| work | seconds | CPU-seconds | ratio of CPU-seconds |", "|---|---|---|---|"]
-    lines += [f"| {r['work']} | {r['seconds']:.3f} | {r['cpu']:.3f} | {r['ratio']:.2f} |" for r in rows]
+    for r in rows:
+        figures = ("", "", "") if r["cpu"] is None else (f"{r['seconds']:.3f}", f"{r['cpu']:.3f}", f"{r['ratio']:.2f}")
+        lines.append(f"| {r['work']} | {' | '.join(figures)} |")
     return "\n".join(lines)

@@ -21,4 +21,4 @@ def test_the_table_names_every_ratio():
     text = table("voxelize", bench_voxelize()) + table("render", bench_render())
     assert "NumPy" in text
     assert "us, default protocol" in text
-    assert text.count("| 1.00 |") == 3
+    assert text.count("| 1.00 |") == 4
