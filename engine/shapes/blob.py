@@ -15,7 +15,7 @@ import taichi as ti
 
 from engine.nodes import ORIGIN, Ball, Shape, register
 from engine.random import Stream
-from engine.vary import Fraction, Positive
+from engine.vary import Fraction, Positive, Seed
 
 DEGREE = 4
 _TERMS = (DEGREE + 1) ** 2 - 1
@@ -55,7 +55,7 @@ class Blob(Shape):
     kind: Literal["blob"] = "blob"
     radius: Positive
     roughness: Fraction = 0.5
-    seed: int | None = None
+    seed: Seed = None
 
     @staticmethod
     @ti.func

@@ -1,8 +1,8 @@
 """Chains of tapered capsules: the common form of tubes and vessel trees.
 
-A chain is stored as chunks of `CHUNK` segments with a ball around each chunk. The field is the minimum over segments of
-|p - a - t (b - a)| - lerp(r_a, r_b, t); a chunk whose ball is farther away than the best so far is skipped, which
-cannot change the minimum.
+A chain is stored as chunks of up to `CHUNK` segments with a ball around each chunk. The field is the minimum over
+segments of |p - a - t (b - a)| - lerp(r_a, r_b, t); a chunk whose ball is farther away than the best so far is skipped,
+which cannot change the minimum.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from engine.nodes import Ball
 
 CHUNK = 8
 _SEGMENT = 8  # ax ay az ra bx by bz rb
-_HEAD = 4  # centre and radius of a chunk's ball
+_HEAD = 5  # centre and radius of a chunk's ball, number of its segments
 
 vec3 = ti.math.vec3
 
@@ -25,7 +25,7 @@ def distance_to_segments(p, params: ti.template(), o: ti.i32) -> ti.f32:
         head = o + 1 + c * (_HEAD + CHUNK * _SEGMENT)
         near = (p - vec3(params[head], params[head + 1], params[head + 2])).norm() - params[head + 3]
         if near < best:
-            for s in range(CHUNK):
+            for s in range(int(params[head + 4])):
                 q = head + _HEAD + s * _SEGMENT
                 a = vec3(params[q], params[q + 1], params[q + 2])
                 ba = vec3(params[q + 4], params[q + 5], params[q + 6]) - a
@@ -37,12 +37,11 @@ def distance_to_segments(p, params: ti.template(), o: ti.i32) -> ti.f32:
 
 def pack_segments(segments: np.ndarray) -> list[float]:
     """Parameters of `distance_to_segments` for segments (n, 2, 4): both ends' x, y, z and radius, in mm."""
-    fill = -len(segments) % CHUNK
-    padded = np.concatenate([segments, np.repeat(segments[-1:], fill, axis=0)])
-    out = [float(len(padded) // CHUNK)]
-    for chunk in padded.reshape(-1, CHUNK, 2, 4):
+    chunks = [segments[i : i + CHUNK] for i in range(0, len(segments), CHUNK)]
+    out = [float(len(chunks))]
+    for chunk in chunks:
         ball = ball_of_segments(chunk)
-        out += [*ball.centre, ball.radius, *chunk.reshape(-1).tolist()]
+        out += [*ball.centre, ball.radius, float(len(chunk)), *chunk.reshape(-1).tolist()]
     return out
 
 

@@ -12,7 +12,7 @@ from pydantic import model_validator
 from engine.nodes import Ball, Shape, register
 from engine.random import Stream
 from engine.shapes.segments import ball_of_segments, distance_to_segments, pack_segments, slope_of_segments
-from engine.vary import Count, NonNegative, Positive, Vec3
+from engine.vary import Count, NonNegative, Positive, Seed, Vec3
 
 #: Straight pieces a branch is made of.
 PIECES = 3
@@ -37,7 +37,7 @@ class Tree(Shape):
     angle: Positive = 60.0
     shorten: Positive = 0.78
     wobble: NonNegative = 0.15
-    seed: int | None = None
+    seed: Seed = None
 
     distance = staticmethod(distance_to_segments)
 
