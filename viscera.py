@@ -135,18 +135,17 @@ def schema() -> None:
 @click.option("--modalities", callback=_words, default="ct,mr,us", show_default=True)
 @click.option("--format", "layout", type=click.Choice(["nnunet", "sam2"]), default="nnunet", show_default=True)
 @click.option("--truth", callback=_words, default="", help="also write: coverage,organs,distance,normals")
-@click.option(
-    "--phases", type=click.IntRange(min=2), default=0, help="phases of the scene's motion, written as 4-D files"
-)
+@click.option("--phases", type=click.IntRange(min=2), help="phases of the scene's motion, written as 4-D files")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="processes")
 @_DEVICE
-def generate(scenes: tuple[str, ...], **options: Any) -> None:
+def generate(scenes: tuple[str, ...], phases: int | None, **options: Any) -> None:
     """Write a dataset of labelled volumes. A second run with the same arguments goes on where the first stopped."""
     from engine.dataset import Request
     from engine.dataset import generate as write
     from engine.scene import Scene
 
-    done = write(Request(tuple(Scene.load(scene_path(name)) for name in scenes), **options))
+    loaded = tuple(Scene.load(scene_path(name)) for name in scenes)
+    done = write(Request(loaded, phases=phases or 0, **options))
     kept = f", {len(done.kept)} were there already" if done.kept else ""
     click.echo(f"{done.out}: {len(done.made)} volumes written{kept}")
 

@@ -36,16 +36,17 @@ class Assembler:
         self._count = 0
         self._frames = 0
         self._values = 0
+        self._creased = False
 
     def span(self, emit: Callable[[], Field], row: int, strokes: Sequence[Stroke] = ()) -> Span:
         """Emit one field as a span of the program, carried along by the world's motions."""
-        start, self._frames, self._values = len(self.code), 0, 0
+        start, self._frames, self._values, self._creased = len(self.code), 0, 0, False
         self.carry(strokes)
         ball, bound = emit()
         for motion, stroke in strokes:
             self._pop()
             ball, bound = ball.grown(motion.reach(stroke)), bound * motion.stretch(stroke)
-        return Span(start, len(self.code), row, ball, bound)
+        return Span(start, len(self.code), row, ball, bound, self._creased)
 
     def carry(self, strokes: Sequence[Stroke]) -> None:
         """Emit the frames of motions: a point now goes back through the last of them first."""
@@ -55,6 +56,7 @@ class Assembler:
     def join(self, op: str, smooth: float) -> None:
         """Emit the combination of the two topmost fields."""
         self._emit(program.combine_code(op), [smooth])
+        self._creased |= nodes.COMBINES[op].creases
         self._values -= 1
 
     def grow(self, ball: Ball, by: float) -> Ball:

@@ -93,9 +93,11 @@ class Shape(Strict):
 class Combine(Strict):
     """How a part joins what stands before it: a static Taichi function `combine(a, b, k) -> f32`, smooth radius `k`.
 
-    Each must be 1-Lipschitz in the larger of its arguments' bounds.
+    Each must be 1-Lipschitz in the larger of its arguments' bounds. `creases` says that the result is creased not just
+    along lines but all over a part of its surface.
     """
 
+    creases: ClassVar[bool] = False
     combine: ClassVar[Callable[..., Any]]
 
     @staticmethod

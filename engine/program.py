@@ -67,13 +67,17 @@ POP = _POP
 
 @dataclass(frozen=True)
 class Span:
-    """One copy of a structure: a stretch of the program, and what the voxeliser must know about its field."""
+    """One copy of a structure: a stretch of the program, and what the voxeliser must know about its field.
+
+    `creased` fields need more samples to tell how they cut a voxel, see `Combine.creases`.
+    """
 
     start: int
     stop: int
     row: int
     ball: Ball
     lipschitz: float
+    creased: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,8 +98,8 @@ class Program:
     family: torch.Tensor
 
     def tables(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Spans as arrays: int32 [n, 3] start, stop, row; float32 [n, 5] ball's centre, radius, Lipschitz bound."""
-        whole = np.array([[s.start, s.stop, s.row] for s in self.spans], np.int32).reshape(-1, 3)
+        """Spans as arrays: int32 [n, 4] start, stop, row, creased; float32 [n, 5] ball, radius, Lipschitz bound."""
+        whole = np.array([[s.start, s.stop, s.row, s.creased] for s in self.spans], np.int32).reshape(-1, 4)
         real = np.array([[*s.ball.centre, s.ball.radius, s.lipschitz] for s in self.spans], np.float32).reshape(-1, 5)
         return torch.from_numpy(whole).to(device()), torch.from_numpy(real).to(device())
 

@@ -28,8 +28,10 @@ from engine.volume import Volume
 TILE = 8
 #: Bytes per voxel that voxelising needs: the three arrays, and room for the tiles' lists.
 BYTES_PER_VOXEL = 6
-#: A field that departs from its mean, or in a brick from a linear one, by more than this share of a voxel is bent.
+#: A field that departs from its mean by more than this share of a voxel is bent.
 _BENT = 0.1
+#: A field that departs in a brick from a linear one by more than this share of a voxel is not judged by the brick.
+_CURVED = 0.08
 #: Coverage that marks a voxel for `_refine`; no finished voxel has it.
 _MARK = 0
 _FINE = 5
@@ -279,6 +281,10 @@ def _fill(
         if listed > 0:
             half = _half_diagonal(axes, 1.0)
             middle = _position(axes, origin, 2.0 * bx + 0.5, 2.0 * by + 0.5, 2.0 * bz + 0.5)
+            spread = vec3(0.0)  # of the Laplacian on the axes: curvature is as likely along each, per mm
+            for j, k in ti.static(ti.ndrange(3, 3)):
+                spread[k] += axes[j, k] * axes[j, k]
+            spread /= spread.sum()
             base, cut, marked = ti.Vector([0] * 8), ti.Vector([-1] * 8), ti.Vector([0] * 8)
             share = ti.Vector([0.0] * 8)
             for i in range(listed):
@@ -319,7 +325,7 @@ def _fill(
                 if side == 0:
                     gradient, mixed, laplacian, bent = _curvature(values)
                 if side <= 0:
-                    rough = bent > _BENT * gradient.norm()
+                    rough = whole[s, 3] != 0 or bent > _CURVED * gradient.norm()
                     for k in range(8):
                         part = 1.0
                         if side == 0:
@@ -330,7 +336,7 @@ def _fill(
                                 part = -1.0  # not known yet
                             else:
                                 v = vec3(k & 1, k >> 1 & 1, k >> 2) - 0.5
-                                there = gradient + (laplacian / 3.0) * v
+                                there = gradient + laplacian * spread * v
                                 there.x += mixed.z * v.y + mixed.y * v.z
                                 there.y += mixed.z * v.x + mixed.x * v.z
                                 there.z += mixed.y * v.x + mixed.x * v.y

@@ -14,6 +14,8 @@ from engine.nodes import Ball, Combine, register
 class Touch(Combine):
     """Lets what stands before it meet the part along one surface; clefts narrower than `smooth` / 2 mm are filled."""
 
+    creases = True
+
     @staticmethod
     @ti.func
     def combine(a: ti.f32, b: ti.f32, k: ti.f32) -> ti.f32:

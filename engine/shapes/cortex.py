@@ -138,7 +138,7 @@ class Cortex(Shape):
         return np.concatenate([np.array([*self._radii(), *head], np.float32), table])
 
     def ball(self) -> Ball:
-        return Ball(ORIGIN, max(self._radii()) - self.inset)
+        return Ball(ORIGIN, max(self._radii()) - self.inset, min(self._radii()) / max(self._radii()))
 
     def lipschitz(self) -> float:
         least, most = min(self._radii()), max(self._radii())

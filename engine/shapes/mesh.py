@@ -4,6 +4,7 @@ Outside the lattice's box, q being the box's point nearest to p, f(p) = sqrt(F(q
 distance, since the box is convex and holds the surface, and as steep as F or 1 at most.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -111,7 +112,7 @@ class Mesh(Shape):
     def ball(self) -> Ball:
         grid = self._grid()
         x, y, z = ORIGIN if self.centre else (self.unit_mm * grid.centre).tolist()
-        return Ball((x, y, z), self.unit_mm * grid.radius)
+        return Ball((x, y, z), self.unit_mm * grid.radius, math.sqrt(0.5))  # |(F, |p - q|)| over F + |p - q|
 
     def lipschitz(self) -> float:
         return max(self._grid().lipschitz, 1.0)

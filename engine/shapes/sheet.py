@@ -116,7 +116,9 @@ class Sheet(Shape):
         edge = math.hypot(*self.size) / 2
         sag = self.dome - math.sqrt(self.dome**2 - edge**2) if self.dome else 0.0
         high = self.folds + self.thickness / 2 * math.hypot(1.0, slope)
-        return Ball((0.0, 0.0, -sag / 2), math.hypot(edge, high + sag / 2))
+        # over the plate the field rises by at least 1 / |(1, slope)|, beside it by 1, between by the lesser of both
+        rise = 1.0 / math.hypot(1.0, math.hypot(1.0, slope))
+        return Ball((0.0, 0.0, -sag / 2), math.hypot(edge, high + sag / 2), rise)
 
     def lipschitz(self) -> float:
         _, curl = self._steepest()

@@ -51,7 +51,8 @@ class Superellipsoid(Shape):
 
     def ball(self) -> Ball:
         x, y, z, outline, section = self.pack()
-        return Ball(ORIGIN, _reach(_reach(x, y, section), z, outline))
+        reach = _reach(_reach(x, y, section), z, outline)
+        return Ball(ORIGIN, reach, min(x, y, z) / reach)  # N(p / r) is at least |p| / reach
 
     def lipschitz(self) -> float:
         return math.prod(max(1.0, 2 ** (e / 2 - 0.5)) for e in self.exponents)

@@ -280,6 +280,7 @@ def draw(scene, seed, index, modalities):
 
 case.draw = draw
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     scenes, out, workers = (Scene.load(sys.argv[1]),), Path(sys.argv[2]), int(sys.argv[3])
     try:
         generate(Request(scenes, out, count=1000, modalities=("ct",), workers=workers))
@@ -340,8 +341,12 @@ def test_an_interrupt_between_two_files_finishes_the_volume_first(request_of, mo
         return write_text(path, text)
 
     monkeypatch.setattr(case, "write_text", interrupted)
-    with pytest.raises(KeyboardInterrupt, match="1 of 3 volumes are complete"):
-        generate(request_of(count=3))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt, match="1 of 3 volumes are complete"):
+            generate(request_of(count=3))
+    finally:
+        signal.signal(signal.SIGINT, before)
     out = request_of().out
     assert [file.name for file in (out / "labelsTr").iterdir()] == ["organs_0000.nii.gz"]
     assert [file.name for file in (out / "scenes").iterdir()] == ["organs_0000.yaml"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from engine.random import Stream
@@ -32,7 +32,10 @@ def _tabulated_field(value: float) -> float:
 
 SequenceName = Annotated[Literal[tuple(sorted(SEQUENCES))], Varying()]  # type: ignore[valid-type]
 Field_T = Annotated[
-    float, AfterValidator(_tabulated_field), Field(json_schema_extra={"enum": list(FIELDS_T)}), Varying()
+    float,
+    AfterValidator(_tabulated_field),
+    WithJsonSchema({"type": "number", "enum": list(FIELDS_T)}),
+    Varying(),
 ]
 Shading = Annotated[float, Field(ge=0, le=0.9), Varying(low=0, high=0.9)]
 
