@@ -34,10 +34,11 @@ _BEFORE, _OTHER, _AFTER = "#8d99a6", "#5b8fb9", "#e0a458"
 #: mm between two bodies side by side.
 _APART = 44.0
 _SPACING = 0.6
-_COLOURS = 128
+_COLOURS = 256
 
-#: What deformers act on: a rounded bar that just fits into those that bend and flatten.
-_BAR: Document = {"kind": "superellipsoid", "radii": [8, 10, 16], "exponents": [0.3, 0.5]}
+#: What deformers act on, and how it is turned for one that acts along the line of sight.
+_BAR: Document = {"kind": "box", "size": [16, 24, 32], "round": 4}
+_TURNED = {"sag": [-90, 0, 0]}
 
 
 def picture(entry: Entry) -> Image.Image:
@@ -52,10 +53,12 @@ def _shape(entry: Entry) -> Image.Image:
 
 
 def _deformer(entry: Entry) -> Image.Image:
-    after = {**_BAR, **entry.example}
-    if _is_hollow(after):
-        after = {"kind": "blend", "parts": [after, {"kind": "box", "op": "subtract", "at": [8, -12, 12], "size": [22, 24, 24]}]}
-    return _pair({"before": _body(_BAR, _BEFORE)}, {"after": _body(after, _AFTER)})
+    before = {**_BAR, "rotate": _TURNED.get(entry.name, [0, 0, 0])}
+    after = {**before, **entry.example}
+    if _is_hollow(after):  # cut open
+        notch = {"kind": "box", "op": "subtract", "at": [8, -12, 12], "size": [22, 24, 24]}
+        after = {"kind": "blend", "parts": [after, notch]}
+    return _pair({"before": _body(before, _BEFORE)}, {"after": _body(after, _AFTER)})
 
 
 def _is_hollow(body: Document) -> bool:
@@ -93,7 +96,7 @@ def _moved(entry: Entry) -> Image.Image:
     plate = {"kind": "slab", "thickness": 0.9}
     row = {"count": 20, "centred": True}
     bodies = {
-        "ball": _body({"kind": "sphere", "radius": 11, "at": [x, y, z]}, _OTHER),
+        "ball": _body({"kind": "sphere", "radius": 11, "at": [x, y, z]}, _AFTER),
         "rows": _body({**plate, "axis": "z", "repeat": {**row, "step": [0, 0, 6]}}, _BEFORE),
         "columns": _body({**plate, "axis": "y", "repeat": {**row, "step": [0, 6, 0]}}, _BEFORE),
     }
@@ -122,6 +125,10 @@ _PAINTERS: dict[str, Callable[[Entry], Image.Image]] = {
 }
 
 
+#: Fields of structures that parts of blends lack.
+_LOOK = ("material", "color")
+
+
 def _body(node: Document, color: str) -> Document:
     return {"material": "liver", **node, "color": color}
 
@@ -142,15 +149,16 @@ def _organs(bodies: Document, half: tuple[float, float, float], width: int = TIL
 def _pair(left: Document, right: Document) -> Image.Image:
     """Two groups of bodies side by side, at one scale."""
     shifted = {
-        name: {"kind": "blend", "parts": [_node(body)], "at": [side * _APART / 2, 0, 0], "material": "liver", "color": body["color"]}
+        name: {
+            "kind": "blend",
+            "parts": [{k: v for k, v in body.items() if k not in _LOOK}],
+            "at": [side * _APART / 2, 0, 0],
+            **{k: body[k] for k in _LOOK},
+        }
         for side, bodies in ((-1, left), (1, right))
         for name, body in bodies.items()
     }
     return _organs(shifted, (_APART, 24, 24), 2 * TILE)
-
-
-def _node(body: Document) -> Document:
-    return {key: value for key, value in body.items() if key not in ("material", "color")}
 
 
 def _coloured(volume: Volume, plane: Any) -> Image.Image:
@@ -170,7 +178,7 @@ def _side_by_side(tiles: list[Image.Image], gap: int = 4) -> Image.Image:
 def _png(image: Image.Image) -> bytes:
     """The picture as PNG with a palette: a third of the size, and nothing is seen of it."""
     out = io.BytesIO()
-    image.quantize(_COLOURS, dither=Image.Dither.NONE).save(out, format="PNG", optimize=True)
+    image.quantize(_COLOURS, kmeans=1, dither=Image.Dither.NONE).save(out, format="PNG", optimize=True)
     return out.getvalue()
 
 

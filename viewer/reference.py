@@ -1,7 +1,7 @@
 """The reference of the scene language as Markdown: every registered node, in the words of its own documentation.
 
-What a node does is its class's docstring, its formula and Lipschitz bound are in its file's, its fields are its model's,
-and its example is `example()`. Kept by hand are only structures that show how to place and relate others.
+What a node does is its class's docstring, its formula and Lipschitz bound stand in its file's, its fields are its
+model's, and its example is `example()`. Kept by hand are only structures that show how to place and relate others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from pydantic import BaseModel
 from engine import nodes, relate
 from engine.pattern import PATTERNS
 from engine.scene import model
-from engine.shapes.box import Box
 from engine.shapes.ellipsoid import Ellipsoid
 
 BEGIN, END = "<!-- nodes: written by python -m viewer.nodes docs -->", "<!-- end of nodes -->"
@@ -29,23 +28,50 @@ Document = dict[str, Any]
 #: For each way to place a structure, structures that show it.
 PLACEMENTS: dict[str, Document] = {
     "place": {
-        "organ": {"kind": "box", "material": "liver", "size": [16, 10, 8], "at": [4, 0, 2], "rotate": [0, 30, 20], "scale": [1, 1, 2]},
+        "organ": {
+            "kind": "box",
+            "material": "liver",
+            "size": [16, 10, 8],
+            "at": [4, 0, 2],
+            "rotate": [0, 30, 20],
+            "scale": [1, 1, 2],
+        },
     },
     "inside": {
         "organ": {"kind": "sphere", "material": "liver", "radius": 12},
         "lesion": {"kind": "sphere", "material": "tumour", "inside": "organ", "radius": 7, "at": [8, -6, 5]},
     },
     "repeat": {
-        "disc": {"kind": "cone", "material": "cartilage", "radii": [9, 9], "height": 4, "round": 1.5, "repeat": {"count": 4, "step": [0, 1, 7], "centred": True}},
+        "disc": {
+            "kind": "cone",
+            "material": "cartilage",
+            "radii": [9, 9],
+            "height": 4,
+            "round": 1.5,
+            "repeat": {"count": 4, "step": [0, 1, 7], "centred": True},
+        },
     },
     "mirror": {
-        "kidney": {"kind": "ellipsoid", "material": "kidney", "radii": [6, 4, 11], "at": [11, 0, 0], "rotate": [0, 20, 0], "mirror": {"labels": [1, 2]}},
+        "kidney": {
+            "kind": "ellipsoid",
+            "material": "kidney",
+            "radii": [6, 4, 11],
+            "at": [11, 0, 0],
+            "rotate": [0, 20, 0],
+            "mirror": {"labels": [1, 2]},
+        },
     },
     "scatter": {
         "organ": {"kind": "sphere", "material": "liver", "radius": 14},
-        "lesion": {"kind": "sphere", "material": "tumour", "inside": "organ", "radius": {"uniform": [2, 4]}, "scatter": {"region": "organ", "count": 6, "margin": 1, "gap": 2}},
+        "lesion": {
+            "kind": "sphere",
+            "material": "tumour",
+            "inside": "organ",
+            "radius": {"uniform": [2, 4]},
+            "scatter": {"region": "organ", "count": 6, "margin": 1, "gap": 2},
+        },
     },
-}  # fmt: skip
+}
 
 _VESSEL = {"kind": "sphere", "material": "blood", "radius": 8, "at": [-8, 0, 0]}
 
@@ -53,17 +79,29 @@ _VESSEL = {"kind": "sphere", "material": "blood", "radius": 8, "at": [-8, 0, 0]}
 NEIGHBOURS: dict[str, Document] = {
     "gap": {
         "vessel": _VESSEL,
-        "organ": {"kind": "sphere", "material": "liver", "radius": 11, "at": [6, 0, 0], "gap": {"to": "vessel", "mm": 2}},
+        "organ": {
+            "kind": "sphere",
+            "material": "liver",
+            "radius": 11,
+            "at": [6, 0, 0],
+            "gap": {"to": "vessel", "mm": 2},
+        },
     },
     "touching": {
         "vessel": _VESSEL,
-        "organ": {"kind": "sphere", "material": "liver", "radius": 11, "at": [11.5, 0, 0], "touching": {"to": "vessel", "fillet": 9}},
+        "organ": {
+            "kind": "sphere",
+            "material": "liver",
+            "radius": 11,
+            "at": [11.5, 0, 0],
+            "touching": {"to": "vessel", "fillet": 9},
+        },
     },
     "press": {
         "vessel": _VESSEL,
         "organ": {"kind": "sphere", "material": "liver", "radius": 11, "at": [4, 0, 0], "press": {"against": "vessel"}},
     },
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -104,7 +142,7 @@ def _shapes() -> Iterator[Entry]:
 
 def _combine() -> Iterator[Entry]:
     for name, cls in sorted(nodes.COMBINES.items()):
-        part = {"kind": "box", "op": name, "at": [8, -5, 4], **_example(Box)}
+        part = {"kind": "sphere", "op": name, "at": [10, -6, 4], "radius": 8}
         example = {"kind": "blend", "material": "liver", "smooth": 4, "parts": [_example(Ellipsoid), part]}
         yield Entry("combine", name, _text(cls), formula(cls), None, example)
 
@@ -116,10 +154,9 @@ def _deform() -> Iterator[Entry]:
 
 def _placement() -> Iterator[Entry]:
     for name, structures in PLACEMENTS.items():
-        cls, about = model.Placed, ""
-        if name != "place":
-            cls, about = _part(name), str(model.StructureFields.model_fields[name].description)
-        yield Entry("placement", name, _text(cls) if cls else f"Names {about}.", "", cls, structures)
+        cls = model.Placed if name == "place" else _part(name)
+        about = _text(cls) if cls else f"Names {model.StructureFields.model_fields[name].description}."
+        yield Entry("placement", name, about, "", cls, structures)
 
 
 def _relations() -> Iterator[Entry]:
@@ -147,8 +184,8 @@ def _part(name: str) -> Any:
     return cls if issubclass(cls, BaseModel) else None
 
 
-def _text(cls: type | None) -> str:
-    return inspect.cleandoc((cls and cls.__doc__) or "")
+def _text(cls: type) -> str:
+    return inspect.cleandoc(cls.__doc__ or "")
 
 
 def _example(cls: Any) -> Document:
@@ -210,10 +247,10 @@ def _takes(schema: Document, defs: Document) -> tuple[str, list[Document]]:
     if schema.get("type") == "array":
         items = schema.get("prefixItems") or [schema["items"]]
         words, parts = _takes(items[0], defs)
-        many = f"times {words}" if words[0].isdigit() else words.replace("number", "numbers", 1)
+        many = f"times {words}" if words[0].isdigit() else re.sub("number|name", r"\g<0>s", words, count=1)
         return (f"{len(items)} {many}" if "prefixItems" in schema else f"list of {many.removeprefix('times ')}"), parts
-    words = {"number": "number", "integer": "whole number", "boolean": "`true` or `false`", "string": "text"}
-    return words[schema["type"]] + _range(schema), []
+    simple = {"number": "number", "integer": "whole number", "boolean": "`true` or `false`", "string": "name"}
+    return simple[schema["type"]] + _range(schema), []
 
 
 def _range(schema: Document) -> str:
@@ -258,8 +295,8 @@ def _introductions() -> dict[str, tuple[str, str]]:
         "combine": (
             "Ways to combine",
             "Values of `op` of a part of a `blend`, which joins its `parts` in order with `smooth` mm of fillet "
-            "(default 0). Left the first part and the second, right the blend. a is the field of what stands before the "
-            "part, b the part's, k is `smooth`.",
+            "(default 0). Left the first part and the second, right the blend. a is the field of what stands before "
+            "the part, b the part's, k is `smooth`.",
         ),
         "deform": (
             "Deformers",
@@ -278,8 +315,11 @@ def _introductions() -> dict[str, tuple[str, str]]:
             "Entries of the scene's `motion`, a list whose first entry acts first. Left phase 0, right the phase at "
             "which it has gone farthest.",
         ),
-        "patterns": ("Patterns", "Values of `pattern` of a material: one, or a list that adds up. In an MR image, 5 cm wide."),
-    }  # fmt: skip
+        "patterns": (
+            "Patterns",
+            "Values of `pattern` of a material: one, or a list that adds up. In an MR image, sagittal, 5 cm wide.",
+        ),
+    }
 
 
 def reference(pictures: str = "images/nodes") -> str:
