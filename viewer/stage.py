@@ -38,6 +38,11 @@ def draw_organs(subject: Subject, size: tuple[int, int], hidden: frozenset[int] 
     meshes = surfaces(subject, hidden | frozenset(subject.wraps[1:]))
     if not meshes:
         raise UserError(f"{subject.name}: no labelled structure to show in 3-D")
+    return _triad(render(subject, meshes, size), to_camera=_TO_CAMERA)
+
+
+def render(subject: Subject, meshes: Mapping[int, pv.PolyData], size: tuple[int, int]) -> Image.Image:
+    """Surfaces by label in the subject's colours, seen as in `draw_organs`, `size` (width, height) pixels."""
     with offscreen_windows():
         plotter = pv.Plotter(off_screen=True, window_size=[n * _SUPERSAMPLE for n in size], lighting="none")
     try:
@@ -47,8 +52,7 @@ def draw_organs(subject: Subject, size: tuple[int, int], hidden: frozenset[int] 
         large = np.asarray(plotter.screenshot(return_img=True))
     finally:
         plotter.close()
-    small = Image.fromarray(large[..., :3]).resize(size, Image.Resampling.BOX)
-    return _triad(small, to_camera=_TO_CAMERA)
+    return Image.fromarray(large[..., :3]).resize(size, Image.Resampling.BOX)
 
 
 def dress(plotter: Any, subject: Subject, meshes: Mapping[int, pv.PolyData]) -> None:

@@ -1,4 +1,7 @@
-"""Smooth intersection: max(a, b) + k h^2 / 4 with h = max(k - |a - b|, 0) / k."""
+"""Smooth intersection: max(a, b) + k h^2 / 4 with h = max(k - |a - b|, 0) / k.
+
+Lipschitz: the greater bound of a and b.
+"""
 
 import taichi as ti
 

@@ -3,6 +3,8 @@
 The fillet that a smooth union adds beside b is given to a, and b is cut away: both then share one surface. In the
 middle of a cleft w mm wide u = w / 2 - k / 4, so clefts narrower than k / 2 are filled. The fillet ends where a = k:
 the last term takes nothing from it and keeps the field from vanishing along the rest of b's surface.
+
+Lipschitz: the greater bound of a and b.
 """
 
 import taichi as ti

@@ -1,4 +1,7 @@
-"""Smooth union: min(a, b) - k h^2 / 4 with h = max(k - |a - b|, 0) / k (the quadratic polynomial smooth minimum)."""
+"""Smooth union: min(a, b) - k h^2 / 4 with h = max(k - |a - b|, 0) / k (the quadratic polynomial smooth minimum).
+
+Lipschitz: the greater bound of a and b.
+"""
 
 import taichi as ti
 

@@ -1,8 +1,9 @@
 """Bend: the z axis becomes an arc of given radius, curving towards x.
 
-The undeformed (x, z) of a deformed point is (R - r, R phi) in polar coordinates (r, phi) around (R, 0); lengths along
-the arc are stretched by r / R, so the inverse map stretches by at most R / (R - reach). So is volume: the shape's
-becomes 1 - x / R times what it was, x being its centroid's, by Pappus's theorem.
+    (x, z) comes from (R - r, R phi), (r, phi) polar around (R, 0)
+
+Lipschitz R / (R - reach): lengths along the arc are stretched by r / R. So is volume: the shape's becomes 1 - x / R
+times what it was, x being its centroid's, by Pappus's theorem.
 """
 
 import math
@@ -47,4 +48,4 @@ class Bend(Warp):
 
     @classmethod
     def example(cls) -> "Bend":
-        return cls(radius=80)
+        return cls(radius=40)

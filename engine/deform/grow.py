@@ -1,4 +1,4 @@
-"""Grow: the surface moves out by a given length, d - g."""
+"""Grow: the surface moves out by a given length, d - g. Lipschitz as d."""
 
 import taichi as ti
 

@@ -1,12 +1,15 @@
 """Free-form lattice: the inverse map is p - u(p), u the cubic B-spline that equals the given moves at its points.
 
-u(p) = sum_ijk c_ijk B(gx - i) B(gy - j) B(gz - k), g in steps of the lattice (Sederberg & Parry 1986,
-doi 10.1145/15886.15903; cubic B-splines as in Rueckert et al. 1999, doi 10.1109/42.796284). The coefficients c solve
-u = move at the points and are zero beyond them, so u ends two steps outside the lattice with two smooth derivatives.
+    u(p) = sum_ijk c_ijk B(gx - i) B(gy - j) B(gz - k)
 
-The map is one to one where |Du| < 1. Du is measured at points h apart; between them it differs from its trilinear
-interpolation, whose norm is no larger than at the points, by at most sum_axis h^2 / 8 |d^2 Du / daxis^2|, and the
-derivatives of a B-spline lie within the range of its coefficients' differences.
+with g in steps of the lattice (Sederberg & Parry 1986, doi 10.1145/15886.15903; cubic B-splines as in Rueckert et al.
+1999, doi 10.1109/42.796284). The coefficients c solve u = move at the points and are zero beyond them, so u ends two
+steps outside the lattice with two smooth derivatives.
+
+Lipschitz 1 + max |Du|; the map is one to one where |Du| < 1. Du is measured at points h apart; between them it differs
+from its trilinear interpolation, whose norm is no larger than at the points, by at most
+sum_axis h^2 / 8 |d^2 Du / daxis^2|, and the derivatives of a B-spline lie within the range of its coefficients'
+differences.
 """
 
 import functools

@@ -1,4 +1,7 @@
-"""Noise displacement: the surface moves in and out by OpenSimplex noise, d - A sum_k 2^-k n(2^k p / wavelength)."""
+"""Noise displacement: the surface moves in and out by OpenSimplex noise, d - A sum_k 2^-k n(2^k p / wavelength).
+
+Lipschitz that of d + 3.2 A octaves / wavelength: every octave is as steep as the first.
+"""
 
 from typing import Annotated
 

@@ -1,11 +1,14 @@
-"""Sag: a soft organ lies on its lower end and is flattened by its own weight. Keeps volume.
+"""Sag: a soft organ lies on its lower end and is flattened by its own weight.
 
-Along gravity, h becomes H = h0 + w (t + g t^2 / 2) with t = (h - h1) / w in [0, 1]; across, x becomes x / s with
-s^2 = 1 + g t. As dH / dh = s^2, the determinant is s^2 / s^2 = 1. The upper end, at H = h0, keeps its width. For an
-organ of height H1 that loses the share a of it, w = (1 - a) H1, and g = 2 a / (1 - a) makes both ends fit. Above and
-below the organ s goes on as it is at the ends.
+    H = h0 + w (t + g t^2 / 2),   X = x / s,   s^2 = 1 + g t,   t = (h - h1) / w in [0, 1]
 
-Along and across, at distance r from the axis, the Jacobian is [[s^2, 0], [-r g / (2 w s^3), 1 / s]].
+is the undeformed place of what stands at h along gravity and x across. As dH / dh = s^2, the determinant is
+s^2 / s^2 = 1: volume is kept. The upper end, at H = h0, keeps its width. For an organ of height H1 that loses the share
+a of it, w = (1 - a) H1, and g = 2 a / (1 - a) makes both ends fit. Above and below the organ s goes on as it is at the
+ends.
+
+Lipschitz the largest singular value of [[1 + g, 0], [r g / 2 w, 1]]: along and across, at distance r from the axis, the
+Jacobian is [[s^2, 0], [-r g / (2 w s^3), 1 / s]].
 """
 
 import math

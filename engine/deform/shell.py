@@ -1,4 +1,4 @@
-"""Shell: keeps a wall of given thickness below the surface, max(d, -d - t)."""
+"""Shell: keeps a wall of given thickness below the surface, max(d, -d - t). Lipschitz as d."""
 
 import taichi as ti
 

@@ -1,7 +1,9 @@
 """Taper: the cross-section at height z is scaled by f(z), which goes linearly from `low` to `high`.
 
-The inverse map is (x / f, y / f, z). At distance r from the axis its Jacobian is [[1 / f, r f' / f^2], [0, 1]] across
-and along, and 1 / f around the axis.
+    (x, y, z) comes from (x / f, y / f, z)
+
+Lipschitz the largest singular value of [[1 / f, r f' / f^2], [0, 1]], the Jacobian across and along at distance r from
+the axis; around it the Jacobian is 1 / f.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Twist about the z axis: the plane at height z turns by `rate` * z.
 
-With s = rate * r the Jacobian is a rotation times a shear of s: its determinant is 1, its largest singular value
-(s + sqrt(s^2 + 4)) / 2.
+Lipschitz (s + sqrt(s^2 + 4)) / 2 with s = rate * r: the Jacobian is a rotation times a shear of s, so its determinant
+is 1.
 """
 
 import math

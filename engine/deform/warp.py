@@ -5,8 +5,8 @@ cannot fold, and every organ keeps its volume. The directions of k and a are the
 (e1, e2), (e2, e3), (e3, e1), so that no direction is preferred. With six random phases the displacement's mean square
 is sum |a|^2 / 2, and its largest value twice its root mean square.
 
-The Jacobian is a product of I + c a k' with |c| <= 1. It is affine in each c, its norm convex, so the largest norm
-is reached where every c is 1 or -1: the bound is the largest among those 64.
+Lipschitz the largest norm of a product of I + c a k' with |c| <= 1, the Jacobian. It is affine in each c, its norm
+convex, so the largest is reached where every c is 1 or -1: among those 64.
 """
 
 import itertools

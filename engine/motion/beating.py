@@ -9,6 +9,8 @@ P1 = 1 + D P'(z) the local stretch along z. Within the cavity, m = 1 / (1 - cont
 blood leaves. Beyond it, c = a^2 (1 - 1 / (m P1)) makes the Jacobian P1 / P1 = 1: the wall thickens as it moves in. The
 cavity's radius a(z0) = a (1 - (z0 / 1.5 b)^2)^2 tapers to both ends; the minimum is rounded. W fades from 1 in the
 core of the region to 0 at its edge. `contraction`, `shortening` and `twist` grow with the stroke.
+
+Lipschitz the largest stretch on a lattice in the half plane (r, z), plus half its change between neighbours.
 """
 
 import functools

@@ -7,6 +7,8 @@ centre in units of its radii and v how far in front of it (the same in y alone),
     psi(p) = p + stroke (0, anterior B S(v / core), amplitude B),    B = S((1 - rho) / (1 - core)) C,
 
 where C rises from 0 to 1 over `fade` mm around the column that stays. What lies in the core moves as one piece.
+
+Lipschitz 1 + stroke |(amplitude |grad B|, anterior (|grad B| + 1.5 / (core r_y)))|.
 """
 
 import math

@@ -1,7 +1,8 @@
 """Fibres: a Gaussian random field that is correlated far along a direction and little across it.
 
-Its autocorrelation is exp(-sqrt((a / L)^2 + (c / W)^2)) over distances a along and c across, its power spectrum
-8 pi L W^2 / (1 + (k_a L)^2 + (k_c W)^2)^2.
+    C(a, c) = exp(-sqrt((a / L)^2 + (c / W)^2))
+
+over distances a along and c across; its power spectrum is 8 pi L W^2 / (1 + (k_a L)^2 + (k_c W)^2)^2.
 """
 
 from __future__ import annotations

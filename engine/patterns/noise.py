@@ -1,8 +1,9 @@
 """Roughness without direction: a Gaussian random field with Matern autocorrelation.
 
-C(r) = 2^(1 - nu) / Gamma(nu) (r / l)^nu K_nu(r / l), whose power spectrum falls as (1 + (k l)^2)^-(nu + 3/2): tissue is
-rough at every scale below its correlation length. nu = 1/2 is exp(-r / l). (Guttorp and Gneiting 2006, doi
-10.1093/biomet/93.4.989)
+    C(r) = 2^(1 - nu) / Gamma(nu) (r / l)^nu K_nu(r / l)
+
+with the smoothness nu, whose power spectrum falls as (1 + (k l)^2)^-(nu + 3/2): tissue is rough at every scale below
+its correlation length. nu = 1/2 is exp(-r / l). (Guttorp and Gneiting 2006, doi 10.1093/biomet/93.4.989)
 """
 
 from __future__ import annotations

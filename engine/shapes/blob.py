@@ -3,8 +3,10 @@
     f(p) = |p| - R (1 + sum_lm c_lm Y_lm(p / |p|)),   l = 1..4
 
 Near the centre, below `r0`, the harmonics are replaced by the solid ones, (|p| / r0)^l Y_lm, so that f stays smooth
-there. The bounds follow from the addition theorem: sum_m Y_lm^2 = (2 l + 1) / 4 pi and
-sum_m |grad Y_lm|^2 = l (l + 1) (2 l + 1) / 4 pi.
+there.
+
+Lipschitz 1 + R / r0 sum_l |c_l| sqrt((l^2 + l (l + 1)) (2 l + 1) / 4 pi), by the addition theorem: sum_m Y_lm^2 =
+(2 l + 1) / 4 pi and sum_m |grad Y_lm|^2 = l (l + 1) (2 l + 1) / 4 pi.
 """
 
 import math

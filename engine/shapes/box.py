@@ -1,4 +1,4 @@
-"""Box with rounded edges: the exact distance |max(q, 0)| + min(max(q), 0) - r with q = |p| - (h - r)."""
+"""Box with rounded edges: the exact distance |max(q, 0)| + min(max(q), 0) - r with q = |p| - (h - r). Lipschitz 1."""
 
 from typing import Literal
 

@@ -1,4 +1,9 @@
-"""Capsule: all balls whose centres lie between two points; a chain of one segment (see segments.py)."""
+"""Capsule: |p - a - t (b - a)| - lerp(r_a, r_b, t) with a + t (b - a) the point between a and b nearest to p.
+
+A chain of one segment, see segments.py.
+
+Lipschitz 1 + |r_b - r_a| / |b - a|.
+"""
 
 import math
 from typing import Literal

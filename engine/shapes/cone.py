@@ -1,6 +1,7 @@
-"""Truncated cone with rounded edges: the exact distance to a smaller cone, less the rounding.
+"""Truncated cone with rounded edges: the exact distance to a smaller cone, less the rounding. Lipschitz 1.
 
-The distance is that of Quilez' capped cone, https://iquilezles.org/articles/distfunctions.
+It is the distance of (|p_xy|, z) to a trapezium, that of Quilez' capped cone,
+https://iquilezles.org/articles/distfunctions.
 """
 
 import math

@@ -14,10 +14,10 @@ Gyri are the Voronoi cells of chains of points on the ellipsoid: at x = p / a, s
 to the nearest chain and D2 that to the next one. Chains form lobules; sulci between lobules are deep, those within a
 lobule are `SHALLOW` as deep, so m is the greater of two.
 
-Distances are 1-Lipschitz in x, and x moves by at most K / a for a step of p, K = (t + 1 / t) / 2 with
-t = max(r) / min(r) (Kantorovich's inequality). So |grad s| <= K + E / min(r) where s is kept below a E, and
-|grad e| <= sqrt(1 + (K^2 - 1) / a^2). The gradient of D lies across the ray and most of that of e along it, which gives
-|grad f| <= K + sqrt((K^2 - 1) / a^2 + E^2 / min(r)^2). Deeper than the sulci e goes on with (a - 1) min(r), which is
+Lipschitz K + sqrt((K^2 - 1) / a^2 + E^2 / min(r)^2) with K = (t + 1 / t) / 2, t = max(r) / min(r): distances are
+1-Lipschitz in x, and x moves by at most K / a for a step of p (Kantorovich's inequality). So |grad s| <= K + E / min(r)
+where s is kept below a E, and |grad e| <= sqrt(1 + (K^2 - 1) / a^2). The gradient of D lies across the ray and most of
+that of e along it, which gives the bound. Deeper than the sulci e goes on with (a - 1) min(r), which is
 1-Lipschitz down to the centre.
 """
 

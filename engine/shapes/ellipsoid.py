@@ -1,4 +1,4 @@
-"""Ellipsoid: (|p / r| - 1) min(r).
+"""Ellipsoid: (|p / r| - 1) min(r). Lipschitz 1.
 
 The usual k0 (k0 - 1) / k1 is closer to the distance but not 1-Lipschitz, so culling with it loses voxels; this one is.
 """

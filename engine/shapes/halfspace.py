@@ -1,4 +1,4 @@
-"""Half-space: everything behind a plane, p . n, exact. It has no end."""
+"""Half-space: everything behind a plane, p . n, exact. It has no end. Lipschitz 1."""
 
 import math
 from typing import Literal

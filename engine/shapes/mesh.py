@@ -1,7 +1,9 @@
 """Mesh: any closed surface from a file, as the trilinear interpolant F of its signed distances on a lattice.
 
 Outside the lattice's box, q being the box's point nearest to p, f(p) = sqrt(F(q)^2 + |p - q|^2): no more than the true
-distance, since the box is convex and holds the surface, and as steep as F or 1 at most.
+distance, since the box is convex and holds the surface.
+
+Lipschitz max(1, the steepest slope of F).
 """
 
 import math

@@ -1,8 +1,8 @@
 """Metaballs: -k log sum_i exp(-(|p - c_i| - r_i) / k), the smooth minimum of the distances to several balls.
 
-Its gradient is a weighted mean of unit vectors, so the field is 1-Lipschitz, and the order of the balls does not
-matter. With k = smooth / (4 log 2) two balls that meet swell by smooth / 4 between them, as in a smooth union; n balls
-swell by at most k log n.
+Lipschitz 1: the gradient is a weighted mean of unit vectors. The order of the balls does not matter. With
+k = smooth / (4 log 2) two balls that meet swell by smooth / 4 between them, as in a smooth union; n balls swell by at
+most k log n.
 """
 
 import math

@@ -4,8 +4,10 @@
     f(p)    = max(c |z - h| - t / 2, distance to the rectangle in x, y),   c = 1 / sqrt(1 + |grad h|^2)
 
 Beyond the plate's rectangle h and c go on with the values of its nearest point. c |z - h| is the distance to first
-order: |grad (z - h)| = 1 / c. The gradient of c adds at most |c (z - h)| |h''| / 2, because c^2 |grad h| <= 1 / 2; so
-c |z - h| is followed up to `REACH` t and goes on with the least c from there.
+order: |grad (z - h)| = 1 / c.
+
+Lipschitz 1 + 0.3 t |h''|: the gradient of c adds at most |c (z - h)| |h''| / 2, because c^2 |grad h| <= 1 / 2; so
+c |z - h| is followed up to 0.6 t (`REACH`) and goes on with the least c from there.
 """
 
 import math

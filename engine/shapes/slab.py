@@ -1,4 +1,4 @@
-"""Slab: the space between two parallel planes, | p_axis | - t / 2, exact. It has no end in the other directions."""
+"""Slab: the space between two parallel planes, |p_axis| - t / 2, exact. It has no end across its axis. Lipschitz 1."""
 
 import math
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Sphere: |p| - r, exact."""
+"""Sphere: |p| - r, exact. Lipschitz 1."""
 
 from typing import Literal
 

@@ -2,8 +2,9 @@
 
     N(q) = (((|x|^(2/e2) + |y|^(2/e2))^(e2/2))^(2/e1) + |z|^(2/e1))^(e1/2)
 
-Up to e = 2 both levels are p-norms with p = 2 / e >= 1, so N is convex; its gradient has length 1 in the dual norm, and
-at most 2^(1/p - 1/2) in the Euclidean one for each level with p < 2. Beyond 2 the gradient has no bound.
+Lipschitz max(1, 2^(e1/2 - 1/2)) max(1, 2^(e2/2 - 1/2)): up to e = 2 both levels are p-norms with p = 2 / e >= 1, so N
+is convex; its gradient has length 1 in the dual norm, and at most 2^(1/p - 1/2) in the Euclidean one for each level
+with p < 2. Beyond 2 the gradient has no bound.
 """
 
 import math

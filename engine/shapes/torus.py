@@ -1,4 +1,4 @@
-"""Torus around the z axis: | (|p_xy| - R, p_z) | - r, exact."""
+"""Torus around the z axis: |(|p_xy| - R, p_z)| - r, exact. Lipschitz 1."""
 
 from typing import Literal
 

@@ -1,7 +1,9 @@
 """Branching tree (vessels, bronchi): a recursively forking chain of tapered capsules.
 
 At a fork the two daughters' radii follow Murray's law r^3 = r_1^3 + r_2^3 (Murray 1926, doi 10.1073/pnas.12.3.207);
-the thinner daughter turns away more.
+the thinner daughter turns away more. The field is that of the chain, see segments.py.
+
+Lipschitz 1 + the steepest taper, mm of radius per mm of length.
 """
 
 from typing import Literal

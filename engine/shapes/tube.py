@@ -1,4 +1,7 @@
-"""Tube along a Catmull-Rom spline through given points, with a radius that may vary from point to point."""
+"""Tube along a Catmull-Rom spline: min over its pieces of |p - a - t (b - a)| - lerp(r_a, r_b, t), see segments.py.
+
+Lipschitz 1 + the steepest taper, mm of radius per mm of length.
+"""
 
 from typing import Literal
 
