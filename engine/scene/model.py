@@ -147,7 +147,7 @@ class Gap(Strict):
 
     to: Names = Field(description="earlier structures; all copies of each")
     mm: NonNegative = Field(
-        description="least distance, mm; wider where a neighbour's field is steeper than a distance"
+        description="least distance, mm; wider where a neighbour's field rises more slowly than its bound"
     )
 
 

@@ -257,7 +257,7 @@ def test_a_stop_at_any_step_leaves_whole_volumes_only(request_of, tmp_path, monk
 
 RUN = """
 # makes a dataset of noise: what is tested is the writing, and kernels take seconds to load in every process
-import sys, time
+import signal, sys, time
 from pathlib import Path
 
 import torch
