@@ -5,7 +5,7 @@ of the structure table, in whole numbers (shares in 1/255, voxel indices), and a
 figures are exact to the 8-bit coverage, and the same on every device. Surface area is that of the facets
 (engine/facets.py).
 
-Measured on voxelised bodies: volume within 0.5 %; area within 0.5 % for balls of 3 voxels radius and more, within 2.5 %
+Measured on voxelised bodies: volume within 0.5 %; area within 1 % for balls of 3 voxels radius and more, within 3.5 %
 for boxes and on grids whose slices are 3.5 times as thick as voxels are wide.
 """
 

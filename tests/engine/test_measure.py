@@ -45,7 +45,7 @@ def test_ellipsoid_on_any_grid(grid):
     body = {"kind": "ellipsoid", "radii": [14, 9, 11], "rotate": [20, 30, 40]}
     organ = organ_of(body, grid)
     assert organ["volume_mm3"] == pytest.approx(4 / 3 * np.pi * 14 * 9 * 11, rel=0.005)
-    assert organ["surface_mm2"] == pytest.approx(ellipsoid_area(14, 9, 11), rel=0.03)
+    assert organ["surface_mm2"] == pytest.approx(ellipsoid_area(14, 9, 11), rel=0.04)
     assert [organ[f"centroid_{a}_mm"] for a in "xyz"] == pytest.approx([0, 0, 0], abs=0.03)
     assert [organ[f"axis_{i}_mm"] for i in (1, 2, 3)] == pytest.approx([28, 22, 18], rel=0.01)
     x, y, z = (np.radians(a) for a in (20, 30, 40))
@@ -59,7 +59,7 @@ def test_ellipsoid_on_any_grid(grid):
 def test_box(rotate):
     organ = organ_of({"kind": "box", "size": [20, 14, 17], "at": [0.3, 0.2, -0.4], "rotate": rotate})
     assert organ["volume_mm3"] == pytest.approx(20 * 14 * 17, rel=0.01)
-    assert organ["surface_mm2"] == pytest.approx(2 * (20 * 14 + 20 * 17 + 14 * 17), rel=0.03)
+    assert organ["surface_mm2"] == pytest.approx(2 * (20 * 14 + 20 * 17 + 14 * 17), rel=0.04)
     edges = np.sqrt(5 / 3) * np.array([20, 17, 14])
     assert [organ[f"axis_{i}_mm"] for i in (1, 2, 3)] == pytest.approx(edges, rel=0.01)
 
