@@ -152,14 +152,23 @@ def note(what: str, value: float) -> dict[str, Any]:
 
 
 _PEAK = """
-import resource, sys
+import sys, threading
+import psutil
 from engine.bench import grid_of, organs
 from engine.voxelize import voxelize
-scene, n = organs(), int(sys.argv[1])
+scene, n, process, done = organs(), int(sys.argv[1]), psutil.Process(), threading.Event()
 voxelize(scene, grid_of(64))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-voxelize(scene, grid_of(n))
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / (3 * n**3))
+before = peak = process.memory_info().rss
+def watch():
+    global peak
+    while not done.wait(0.005):
+        peak = max(peak, process.memory_info().rss)
+watching = threading.Thread(target=watch)
+watching.start()
+volume = voxelize(scene, grid_of(n))
+done.set()
+watching.join()
+print((peak - before) / (3 * n**3))
 """
 
 _FIRST = """
