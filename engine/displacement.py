@@ -11,10 +11,9 @@ import torch
 from engine.compile import Assembler, strokes
 from engine.device import device, kernel
 from engine.grid import Grid
+from engine.position import position
 from engine.program import carry
 from engine.scene.model import Scene
-
-vec3 = ti.math.vec3
 
 
 def displacement(scene: Scene, grid: Grid | None = None, phase: float | None = None) -> torch.Tensor:
@@ -47,9 +46,7 @@ def _displace(
     origin: ti.types.ndarray(ti.f32, ndim=1),
 ):
     for z, y, x in ti.ndrange(out.shape[0], out.shape[1], out.shape[2]):
-        p = vec3(origin[0], origin[1], origin[2])
-        for j in ti.static(range(3)):
-            p[j] += axes[j, 0] * x + axes[j, 1] * y + axes[j, 2] * z
+        p = position(axes, origin, float(x), float(y), float(z))
         u = carry(code, params, p) - p
         for j in ti.static(range(3)):
             out[z, y, x, j] = u[j]

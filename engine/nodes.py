@@ -6,15 +6,14 @@ inside, positive outside, and comes with a Lipschitz bound and a ball that holds
 
 from __future__ import annotations
 
-import importlib
 import math
-import pkgutil
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import Field, model_validator
 
+from engine.discovery import import_all
 from engine.strict import Strict
 from engine.vary import Cycles, numbers_only
 
@@ -239,6 +238,4 @@ def register(name: str) -> Callable[[N], N]:
 def discover() -> None:
     """Import every file of `shapes`, `combine`, `deform` and `motion`, so that the tables are complete."""
     for folder in ("shapes", "combine", "deform", "motion"):
-        package = importlib.import_module(f"engine.{folder}")
-        for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
-            importlib.import_module(f"engine.{folder}.{module}")
+        import_all(f"engine.{folder}")

@@ -7,8 +7,6 @@ defined in mm, and a voxel sees the average over its volume: a coarser grid sees
 from __future__ import annotations
 
 import functools
-import importlib
-import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +16,7 @@ import torch
 from pydantic import Field
 from pydantic_core import PydanticCustomError
 
+from engine.discovery import import_all
 from engine.grid import Grid
 from engine.random import Stream
 from engine.strict import Strict
@@ -122,6 +121,4 @@ def register(name: str) -> Callable[[P], P]:
 
 def discover() -> None:
     """Import every file of `patterns`, so that the table is complete."""
-    package = importlib.import_module("engine.patterns")
-    for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
-        importlib.import_module(f"engine.patterns.{module}")
+    import_all("engine.patterns")

@@ -20,6 +20,7 @@ from engine.device import device, kernel
 from engine.displacement import displacement
 from engine.grid import Grid
 from engine.memory import require
+from engine.position import position
 from engine.program import Program, field
 from engine.scene.model import Scene
 from engine.volume import Volume
@@ -88,15 +89,6 @@ def paint(program: Program, grid: Grid, out: tuple[torch.Tensor, torch.Tensor, t
 
 
 @ti.func
-def _position(axes: ti.template(), origin: ti.template(), x: ti.f32, y: ti.f32, z: ti.f32):
-    """World position (mm) of a continuous voxel index."""
-    p = vec3(origin[0], origin[1], origin[2])
-    for j in ti.static(range(3)):
-        p[j] += axes[j, 0] * x + axes[j, 1] * y + axes[j, 2] * z
-    return p
-
-
-@ti.func
 def _half_diagonal(axes: ti.template(), edge: ti.f32) -> ti.f32:
     """Half the diagonal (mm) of a block `edge` voxels wide."""
     square = 0.0
@@ -120,7 +112,7 @@ def _cull(
 ):
     for z, y, x in counts:
         middle = 0.5 * (TILE - 1)
-        p = _position(axes, origin, x * TILE + middle, y * TILE + middle, z * TILE + middle)
+        p = position(axes, origin, x * TILE + middle, y * TILE + middle, z * TILE + middle)
         half = _half_diagonal(axes, float(TILE)) + _SLACK
         n = 0
         for s in range(whole.shape[0]):
@@ -178,7 +170,7 @@ def _cut(
             u = _GAUSS * vec3(1.0 - 2.0 * (k & 1), 1.0 - 2.0 * (k >> 1), (1.0 - 2.0 * (k & 1)) * (1.0 - 2.0 * (k >> 1)))
         elif i > 4:
             u = _sub_voxel(i - 5, _FINE)
-        d = field(code, params, start, stop, _position(axes, origin, index.x + u.x, index.y + u.y, index.z + u.z))
+        d = field(code, params, start, stop, position(axes, origin, index.x + u.x, index.y + u.y, index.z + u.z))
         if i == 0:
             centre = d
             if ti.abs(d) >= bound:
@@ -280,7 +272,7 @@ def _fill(
         listed = counts[tz, ty, tx]
         if listed > 0:
             half = _half_diagonal(axes, 1.0)
-            middle = _position(axes, origin, 2.0 * bx + 0.5, 2.0 * by + 0.5, 2.0 * bz + 0.5)
+            middle = position(axes, origin, 2.0 * bx + 0.5, 2.0 * by + 0.5, 2.0 * bz + 0.5)
             spread = vec3(0.0)  # of the Laplacian on the axes: curvature is as likely along each, per mm
             for j, k in ti.static(ti.ndrange(3, 3)):
                 spread[k] += axes[j, k] * axes[j, k]
@@ -303,7 +295,7 @@ def _fill(
                         while k < wanted:
                             p = middle
                             if k > 0:
-                                p = _position(
+                                p = position(
                                     axes,
                                     origin,
                                     2.0 * bx + (k - 1 & 1),
@@ -358,10 +350,17 @@ def _fill(
                     else:
                         a, b, most = base[k], base[k], 1.0
                         if cut[k] >= 0:
-                            b, most = cut[k], 1.0 - share[k]
-                            if share[k] > 0.5:
-                                a, b, most = cut[k], base[k], share[k]
+                            a, b, most = _larger_first(base[k], cut[k], share[k])
                         _write(top, under, coverage, z, y, x, a, b, most)
+
+
+@ti.func
+def _larger_first(base: ti.i32, row: ti.i32, share: ti.f32):
+    """Two rows, of which `row` has `share` of the voxel: the larger one, the other, and the larger one's share."""
+    a, b, most = base, row, 1.0 - share
+    if share > 0.5:
+        a, b, most = row, base, share
+    return a, b, most
 
 
 @ti.func
@@ -407,7 +406,7 @@ def _refine(
                 part, mean, gradient = 1.0, -1.0, vec3(0.0)
                 if entry < _FULL:
                     part = 0.0
-                    p = _position(axes, origin, float(x), float(y), float(z))
+                    p = position(axes, origin, float(x), float(y), float(z))
                     if (p - vec3(real[s, 0], real[s, 1], real[s, 2])).norm() <= real[s, 3] + half + _SLACK:
                         part, mean, gradient = _cut(
                             code, params, whole[s, 0], whole[s, 1], axes, origin, vec3(x, y, z), real[s, 4] * half
@@ -424,9 +423,7 @@ def _refine(
                     share = part
             a, b, most = base, base, 1.0
             if layers == 1:
-                b, most = rows[0], 1.0 - share
-                if share > 0.5:
-                    a, b, most = rows[0], base, share
+                a, b, most = _larger_first(base, rows[0], share)
             elif layers > 1:
                 a, b, most = _share_out(base, rows, planes, layers, clipped, family)
             _write(top, under, coverage, z, y, x, a, b, most)

@@ -74,33 +74,16 @@ PLACEMENTS: dict[str, Document] = {
 }
 
 _VESSEL = {"kind": "sphere", "material": "blood", "radius": 8, "at": [-8, 0, 0]}
+_ORGAN = {"kind": "sphere", "material": "liver", "radius": 11}
 
 #: For each relation two neighbours, the second one related to the first.
 NEIGHBOURS: dict[str, Document] = {
-    "gap": {
-        "vessel": _VESSEL,
-        "organ": {
-            "kind": "sphere",
-            "material": "liver",
-            "radius": 11,
-            "at": [6, 0, 0],
-            "gap": {"to": "vessel", "mm": 2},
-        },
-    },
-    "touching": {
-        "vessel": _VESSEL,
-        "organ": {
-            "kind": "sphere",
-            "material": "liver",
-            "radius": 11,
-            "at": [11.5, 0, 0],
-            "touching": {"to": "vessel", "fillet": 9},
-        },
-    },
-    "press": {
-        "vessel": _VESSEL,
-        "organ": {"kind": "sphere", "material": "liver", "radius": 11, "at": [4, 0, 0], "press": {"against": "vessel"}},
-    },
+    name: {"vessel": _VESSEL, "organ": {**_ORGAN, "at": [x, 0, 0], name: relation}}
+    for name, x, relation in (
+        ("gap", 6, {"to": "vessel", "mm": 2}),
+        ("touching", 11.5, {"to": "vessel", "fillet": 9}),
+        ("press", 4, {"against": "vessel"}),
+    )
 }
 
 

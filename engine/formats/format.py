@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from engine.discovery import import_all
 from engine.errors import UserError
 from engine.grid import Grid
 
@@ -48,9 +47,7 @@ def register(format: Format) -> Format:
 
 def discover() -> None:
     """Import every file of this folder, so that the table is complete."""
-    package = importlib.import_module("engine.formats")
-    for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
-        importlib.import_module(f"engine.formats.{module}")
+    import_all("engine.formats")
 
 
 def ending_of(path: Path) -> str | None:

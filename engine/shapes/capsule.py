@@ -11,20 +11,18 @@ from typing import Literal
 import numpy as np
 from pydantic import model_validator
 
-from engine.nodes import Ball, Shape, register
-from engine.shapes.segments import ball_of_segments, distance_to_segments, pack_segments, slope_of_segments
+from engine.nodes import register
+from engine.shapes.segments import Chain
 from engine.vary import Profile, Vec3
 
 
 @register("capsule")
-class Capsule(Shape):
+class Capsule(Chain):
     """A straight rod with round ends around the points `ends` (mm). `radius` is one number, or one for each end."""
 
     kind: Literal["capsule"] = "capsule"
     ends: tuple[Vec3, Vec3]
     radius: Profile
-
-    distance = staticmethod(distance_to_segments)
 
     @model_validator(mode="after")
     def _has_two_ends(self):
@@ -43,15 +41,6 @@ class Capsule(Shape):
     def segments(self) -> np.ndarray:
         """The one segment (1, 2, 4): both ends' x, y, z and radius."""
         return np.column_stack([self.ends, np.broadcast_to(self.radius, 2)])[None]
-
-    def pack(self) -> list[float]:
-        return pack_segments(self.segments())
-
-    def ball(self) -> Ball:
-        return ball_of_segments(self.segments())
-
-    def lipschitz(self) -> float:
-        return slope_of_segments(self.segments())
 
     @classmethod
     def example(cls) -> "Capsule":

@@ -8,7 +8,7 @@ which cannot change the minimum.
 import numpy as np
 import taichi as ti
 
-from engine.nodes import Ball
+from engine.nodes import Ball, Shape
 
 CHUNK = 8
 _SEGMENT = 8  # ax ay az ra bx by bz rb
@@ -56,3 +56,22 @@ def slope_of_segments(segments: np.ndarray) -> float:
     length = np.linalg.norm(segments[:, 1, :3] - segments[:, 0, :3], axis=1)
     taper = np.abs(segments[:, 1, 3] - segments[:, 0, 3])
     return 1.0 + float(np.max(taper / np.maximum(length, 1e-6)))
+
+
+class Chain(Shape):
+    """A shape that is a chain of tapered capsules."""
+
+    distance = staticmethod(distance_to_segments)
+
+    def segments(self) -> np.ndarray:
+        """Straight pieces (n, 2, 4): both ends' x, y, z and radius, in mm."""
+        raise NotImplementedError
+
+    def pack(self) -> list[float]:
+        return pack_segments(self.segments())
+
+    def ball(self) -> Ball:
+        return ball_of_segments(self.segments())
+
+    def lipschitz(self) -> float:
+        return slope_of_segments(self.segments())

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from pydantic import model_validator
 
-from engine.nodes import Ball, Shape, register
+from engine.nodes import register
 from engine.random import Stream
-from engine.shapes.segments import ball_of_segments, distance_to_segments, pack_segments, slope_of_segments
+from engine.shapes.segments import Chain
 from engine.vary import Count, NonNegative, Positive, Seed, Vec3
 
 #: Straight pieces a branch is made of.
@@ -22,7 +22,7 @@ MOST_GENERATIONS = 10
 
 
 @register("tree")
-class Tree(Shape):
+class Tree(Chain):
     """A tree that starts at `root` (mm) and grows along `direction`.
 
     `radius` is the stem's (mm), `length` the stem's length (mm; each generation's is `shorten` times its parent's),
@@ -40,8 +40,6 @@ class Tree(Shape):
     shorten: Positive = 0.78
     wobble: NonNegative = 0.15
     seed: Seed = None
-
-    distance = staticmethod(distance_to_segments)
 
     @model_validator(mode="after")
     def _finite(self):
@@ -83,15 +81,6 @@ class Tree(Shape):
             pieces.append([[*start, thick], [*end, thin]])
             start = end
         return pieces, start, heading
-
-    def pack(self) -> list[float]:
-        return pack_segments(self.segments())
-
-    def ball(self) -> Ball:
-        return ball_of_segments(self.segments())
-
-    def lipschitz(self) -> float:
-        return slope_of_segments(self.segments())
 
     @classmethod
     def example(cls) -> "Tree":

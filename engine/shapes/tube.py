@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from engine.nodes import Ball, Shape, register
-from engine.shapes.segments import ball_of_segments, distance_to_segments, pack_segments, slope_of_segments
+from engine.nodes import register
+from engine.shapes.segments import Chain
 from engine.vary import Positive, Profile, Vec3
 
 #: Straight pieces between two points of the spline.
@@ -17,7 +17,7 @@ PIECES = 6
 
 
 @register("tube")
-class Tube(Shape):
+class Tube(Chain):
     """A tube through `points` (mm) with rounded ends.
 
     `radius` is one number, or one for each point. A single point with a `length` is a straight tube along z,
@@ -28,8 +28,6 @@ class Tube(Shape):
     points: list[Vec3] = Field(min_length=1)
     radius: Profile
     length: Positive | None = None
-
-    distance = staticmethod(distance_to_segments)
 
     @model_validator(mode="after")
     def _complete(self):
@@ -49,15 +47,6 @@ class Tube(Shape):
         path = knots if len(knots) == 2 else catmull_rom(knots, PIECES)
         path[:, 3] = np.clip(path[:, 3], knots[:, 3].min(), knots[:, 3].max())
         return np.stack([path[:-1], path[1:]], axis=1)
-
-    def pack(self) -> list[float]:
-        return pack_segments(self.segments())
-
-    def ball(self) -> Ball:
-        return ball_of_segments(self.segments())
-
-    def lipschitz(self) -> float:
-        return slope_of_segments(self.segments())
 
     @classmethod
     def example(cls) -> "Tube":

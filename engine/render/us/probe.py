@@ -6,14 +6,13 @@ of the face at the origin. Its beams are numbered by a fraction in [0, 1] across
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from pydantic import Field
 
+from engine.discovery import import_all
 from engine.strict import Strict
 from engine.vary import Positive, Varying
 
@@ -72,6 +71,4 @@ def register(name: str) -> Callable[[P], P]:
 
 def discover() -> None:
     """Import every file of `probes`, so that the table is complete."""
-    package = importlib.import_module("engine.render.us.probes")
-    for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
-        importlib.import_module(f"engine.render.us.probes.{module}")
+    import_all("engine.render.us.probes")

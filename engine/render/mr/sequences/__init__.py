@@ -1,7 +1,5 @@
 """Pulse sequences, one file each; importing this package registers them all."""
 
-import importlib
-import pkgutil
+from engine.discovery import import_all
 
-for _module in sorted(m.name for m in pkgutil.iter_modules(__path__)):
-    importlib.import_module(f"{__name__}.{_module}")
+import_all(__name__)
