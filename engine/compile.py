@@ -62,7 +62,7 @@ class Assembler:
     def grow(self, ball: Ball, by: float) -> Ball:
         """Emit a shift of the topmost field's surface by `by` mm; returns the ball of the result."""
         node = Grow(by=by)
-        self._emit(program.displace_code(node), node.pack())
+        self._displace(node)
         return node.grown(ball)
 
     def normalised(self, emit: Callable[[], Field]) -> Field:
@@ -109,7 +109,7 @@ class Assembler:
         last = deform[-1].node
         if isinstance(last, nodes.Displacement):
             ball, bound = self._deformed(node, deform[:-1])
-            self._emit(program.displace_code(last), last.pack())
+            self._displace(last)
             return last.grown(ball), last.lipschitz(bound)
         # the ball is known only after the child is emitted: leave room for it
         self._push(program.warp_code(last), [0.0, 0.0, 0.0, 0.0, *last.pack()])
@@ -119,8 +119,12 @@ class Assembler:
         if not (last.everywhere or math.isfinite(ball.radius)):
             raise ValueError("a shape without end cannot be warped; give it an end with op: intersect")
         ball = last.deformed(ball)
+        bound *= last.lipschitz(ball)
+        if last.everywhere:
+            head[3] = math.inf
+            return ball, bound
         head[:4] = [*ball.centre, ball.radius]
-        return ball, math.hypot(bound * last.lipschitz(ball), 1.0)
+        return ball, math.hypot(bound, 1.0)
 
     def _core(self, node: Any) -> tuple[Ball, float]:
         if not isinstance(node, Blend):
@@ -148,6 +152,10 @@ class Assembler:
         params = np.concatenate([*self._params, np.zeros(1, np.float32)])  # a kernel's array must not be empty
         code = torch.tensor(self.code or [(0, 0)], dtype=torch.int32)
         return code.to(program.device()), torch.from_numpy(params).to(program.device())
+
+    def _displace(self, node: nodes.Displacement) -> None:
+        for params in node.layers():
+            self._emit(program.displace_code(node), params)
 
     def _push(self, op: int, params: Sequence[float] | np.ndarray) -> None:
         self._emit(op, params)

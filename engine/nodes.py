@@ -148,6 +148,10 @@ class Displacement(Deformer):
 
     displace: ClassVar[Callable[..., Any]]
 
+    def layers(self) -> Sequence[Sequence[float] | np.ndarray]:
+        """Parameters for each of the times that `displace` is applied, one after the other."""
+        return [self.pack()]
+
     def grown(self, ball: Ball) -> Ball:
         """A ball that holds the result."""
         raise NotImplementedError

@@ -19,6 +19,11 @@ nodes.discover()
 
 #: Deepest nesting of frames and of values that a program may have.
 DEPTH = 16
+#: Points that a program is evaluated at together.
+LANES = 8
+_FRAME = 4 * LANES
+#: Radii (mm) from here on stand for no end.
+_ENDLESS = 1e30
 
 vec3 = ti.math.vec3
 
@@ -127,64 +132,127 @@ def carry(code: ti.template(), params: ti.template(), point):
 
 
 @ti.func
-def field(code: ti.template(), params: ti.template(), start: ti.i32, stop: ti.i32, point) -> ti.f32:
-    """The value at `point` (world, mm) of the program's rows from `start` to `stop`."""
-    values = ti.Vector([0.0] * DEPTH)
-    frames = ti.Matrix([[0.0] * 5 for _ in range(DEPTH)])  # x, y, z; factor and offset of the value at POP
-    p = point
+def field(code: ti.template(), params: ti.template(), start: ti.i32, stop: ti.i32, points):
+    """The values of the program's rows from `start` to `stop` at `LANES` points (world, mm): all x, then y, then z.
+
+    A row is decoded once for all points, and LLVM turns the loops over lanes into vector instructions.
+    """
+    values = ti.Vector([0.0] * (DEPTH * LANES))
+    frames = ti.Vector([0.0] * (DEPTH * _FRAME))  # of each lane: x, y, z, and the offset of the value at POP
+    factors = ti.Vector([0.0] * DEPTH)  # of the values at POP
+    at = points
     top, depth = 0, 0
     for i in range(start, stop):
         op, o = code[i, 0], code[i, 1]
         if op < _COMBINE:
-            value = 0.0
             for k in ti.static(range(len(_DISTANCES))):
                 if op == _SHAPE + k:
-                    value = ti.static(_DISTANCES[k])(p, params, o)
-            values[top] = value
-            top += 1
+                    d = ti.Vector([0.0] * LANES)
+                    for lane in range(LANES):
+                        d[lane] = ti.static(_DISTANCES[k])(_of(at, lane), params, o)
+                    for lane in range(LANES):
+                        values[top + lane] = d[lane]
+            top += LANES
         elif op < _WARP:
-            value = 0.0
+            top -= LANES
             for k in ti.static(range(len(_COMBINES))):
                 if op == _COMBINE + k:
-                    value = ti.static(_COMBINES[k])(values[top - 2], values[top - 1], params[o])
-            top -= 1
-            values[top - 1] = value
+                    d = ti.Vector([0.0] * LANES)
+                    for lane in range(LANES):
+                        a, b = values[top - LANES + lane], values[top + lane]
+                        d[lane] = ti.static(_COMBINES[k])(a, b, params[o])
+                    for lane in range(LANES):
+                        values[top - LANES + lane] = d[lane]
         elif op < _DISPLACE:
-            for j in ti.static(range(3)):
-                frames[depth, j] = p[j]
-            # outside its ball a warp is not defined: go on from the nearest point of the ball
-            centre = vec3(params[o], params[o + 1], params[o + 2])
-            away = (p - centre).norm()
-            outside = ti.max(away - params[o + 3], 0.0)
-            p = p - (p - centre) * (outside / ti.max(away, 1e-6))
-            frames[depth, 3], frames[depth, 4] = 1.0, outside
+            for n in range(3 * LANES):
+                frames[depth * _FRAME + n] = at[n]
+            for lane in range(LANES):
+                frames[depth * _FRAME + 3 * LANES + lane] = 0.0
+            if params[o + 3] < _ENDLESS:
+                _into_ball(at, frames, depth * _FRAME + 3 * LANES, params, o)
+            factors[depth] = 1.0
             depth += 1
-            warped = p
             for k in ti.static(range(len(_WARPS))):
                 if op == _WARP + k:
-                    warped = ti.static(_WARPS[k])(p, params, o + 4)
-            p = warped
+                    q = ti.Vector([0.0] * (3 * LANES))
+                    for lane in range(LANES):
+                        _set(q, lane, ti.static(_WARPS[k])(_of(at, lane), params, o + 4))
+                    for n in range(3 * LANES):
+                        at[n] = q[n]
         elif op < _AFFINE:
-            value = values[top - 1]
             for k in ti.static(range(len(_DISPLACES))):
                 if op == _DISPLACE + k:
-                    value = ti.static(_DISPLACES[k])(values[top - 1], p, params, o)
-            values[top - 1] = value
+                    p, d = ti.Vector([0.0] * (4 * LANES)), ti.Vector([0.0] * LANES)
+                    for n in range(3 * LANES):
+                        p[n] = at[n]
+                    for lane in range(LANES):
+                        p[3 * LANES + lane] = values[top - LANES + lane]
+                    for lane in range(LANES):
+                        d[lane] = ti.static(_DISPLACES[k])(p[3 * LANES + lane], _of(p, lane), params, o)
+                    for lane in range(LANES):
+                        values[top - LANES + lane] = d[lane]
         elif op < _POP:
-            for j in ti.static(range(3)):
-                frames[depth, j] = p[j]
-            frames[depth, 3], frames[depth, 4] = params[o + 12], 0.0
+            q = ti.Vector([0.0] * (3 * LANES))
+            for lane in range(LANES):
+                p = _of(at, lane)
+                for j in ti.static(range(3)):
+                    q[j * LANES + lane] = (
+                        params[o + 3 * j] * p.x
+                        + params[o + 3 * j + 1] * p.y
+                        + params[o + 3 * j + 2] * p.z
+                        + params[o + 9 + j]
+                    )
+            for n in range(3 * LANES):
+                frames[depth * _FRAME + n] = at[n]
+                at[n] = q[n]
+            for lane in range(LANES):
+                frames[depth * _FRAME + 3 * LANES + lane] = 0.0
+            factors[depth] = params[o + 12]
             depth += 1
-            moved = vec3(params[o + 9], params[o + 10], params[o + 11])
-            for j in ti.static(range(3)):
-                moved[j] += params[o + 3 * j] * p.x + params[o + 3 * j + 1] * p.y + params[o + 3 * j + 2] * p.z
-            p = moved
         else:
             depth -= 1
-            for j in ti.static(range(3)):
-                p[j] = frames[depth, j]
-            values[top - 1] = values[top - 1] * frames[depth, 3] + frames[depth, 4]
-    return values[0]
+            for n in range(3 * LANES):
+                at[n] = frames[depth * _FRAME + n]
+            for lane in range(LANES):
+                n = top - LANES + lane
+                values[n] = values[n] * factors[depth] + frames[depth * _FRAME + 3 * LANES + lane]
+    out = ti.Vector([0.0] * LANES)
+    for lane in ti.static(range(LANES)):
+        out[lane] = values[lane]
+    return out
+
+
+@ti.func
+def _into_ball(at: ti.template(), frames: ti.template(), offset: ti.i32, params: ti.template(), o: ti.i32):
+    """Move points to the nearest ones of the ball at `params[o]`, and how far that is to `frames[offset]`.
+
+    Outside its ball a warp is not defined: the field goes on from there with the distance.
+    """
+    q = ti.Vector([0.0] * _FRAME)
+    for lane in range(LANES):
+        p = _of(at, lane)
+        from_centre = p - vec3(params[o], params[o + 1], params[o + 2])
+        away = from_centre.norm()
+        outside = ti.max(away - params[o + 3], 0.0)
+        _set(q, lane, p - from_centre * (outside / ti.max(away, 1e-6)))
+        q[3 * LANES + lane] = outside
+    for n in range(3 * LANES):
+        at[n] = q[n]
+    for lane in range(LANES):
+        frames[offset + lane] = q[3 * LANES + lane]
+
+
+@ti.func
+def _of(points: ti.template(), lane: ti.i32):
+    """The point of one lane."""
+    return vec3(points[lane], points[LANES + lane], points[2 * LANES + lane])
+
+
+@ti.func
+def _set(points: ti.template(), lane: ti.i32, p):
+    """Set the point of one lane."""
+    for j in ti.static(range(3)):
+        points[j * LANES + lane] = p[j]
 
 
 @kernel
@@ -196,5 +264,12 @@ def _evaluate(
     start: ti.i32,
     stop: ti.i32,
 ):
-    for i in out:
-        out[i] = field(code, params, start, stop, vec3(points[i, 0], points[i, 1], points[i, 2]))
+    for block in range((out.shape[0] + LANES - 1) // LANES):
+        first = block * LANES
+        at = ti.Vector([0.0] * (3 * LANES))
+        for lane in range(LANES):
+            for j in ti.static(range(3)):
+                at[j * LANES + lane] = points[ti.min(first + lane, out.shape[0] - 1), j]
+        values = field(code, params, start, stop, at)
+        for lane in range(ti.min(LANES, out.shape[0] - first)):
+            out[first + lane] = values[lane]

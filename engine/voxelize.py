@@ -1,15 +1,17 @@
 """From a program to a labelled volume: what a structure cannot reach is culled, what it fills is known at once.
 
-Tiles that a span's field cannot reach are left out, those that it fills are marked full (Barbier et al. 2025, Lipschitz
-Pruning, doi 10.1111/cgf.70057); both follow from |f(c)| > L * half diagonal, so the result equals the dense evaluation
-bit for bit. What is left is visited in bricks of 2 x 2 x 2 voxels. A brick that a surface may cross is sampled at its
-middle and at its voxels' centres; the nine values give the field's gradient and curvature, and with them the share of
-each voxel that the surface cuts off, exact for planes and close to it for surfaces that bend gently.
+Tiles, their blocks and the blocks' bricks that a span's field cannot reach are left out, those that it fills are known
+to be full (Barbier et al. 2025, Lipschitz Pruning, doi 10.1111/cgf.70057); both follow from |f(c)| > L * half diagonal,
+so the result equals the dense evaluation bit for bit. A brick, 2 x 2 x 2 voxels that a surface may cross, is sampled in
+its middle and at its voxels' centres; the nine values give the field's gradient and curvature, and with them the share
+of each voxel that the surface cuts off, exact for planes and close to it for surfaces that bend gently.
 
-Voxels that need more are marked and done one by one: where the field is not close to linear, four samples on a
-tetrahedron at Gauss points integrate quadratic fields exactly, so that small spheres keep their volume, and where that
-does not do either, the voxel is sampled 5 x 5 x 5 times. Where several surfaces cross one voxel, their planes share it
-out on a lattice, in painting order: neighbours that touch leave no gap.
+Where the field is not close to linear, four samples in a voxel, on a tetrahedron at Gauss points, integrate quadratic
+fields exactly, so that small spheres keep their volume, and where that does not do either, the voxel is sampled
+5 x 5 x 5 times. Where several surfaces cross one voxel, their planes share it out on a lattice, in painting order:
+neighbours that touch leave no gap.
+
+Eight of a kind are always evaluated together: tiles, blocks, bricks, voxels, points (see `program.field`).
 """
 
 import taichi as ti
@@ -18,10 +20,11 @@ import torch
 from engine.compile import compile_scene, strokes
 from engine.device import device, kernel
 from engine.displacement import displacement
+from engine.errors import UserError
 from engine.grid import Grid
 from engine.memory import require
 from engine.position import position
-from engine.program import Program, field
+from engine.program import LANES, Program, field
 from engine.scene.model import Scene
 from engine.volume import Volume
 
@@ -29,12 +32,14 @@ from engine.volume import Volume
 TILE = 8
 #: Bytes per voxel that voxelising needs: the three arrays, and room for the tiles' lists.
 BYTES_PER_VOXEL = 6
+#: Voxels of a block of 2 x 2 x 2 bricks.
+_BLOCK = 64
 #: A field that departs from its mean by more than this share of a voxel is bent.
 _BENT = 0.1
 #: A field that departs in a brick from a linear one by more than this share of a voxel is not judged by the brick.
 _CURVED = 0.08
-#: Coverage that marks a voxel for `_refine`; no finished voxel has it.
-_MARK = 0
+#: Where the field exceeds what a linear one changes by, and so many times its bend, no surface crosses.
+_MARGIN = 3.0
 _FINE = 5
 #: Surfaces that a voxel can hold, and points along an axis when it is shared out among them.
 _LAYERS = 8
@@ -43,7 +48,9 @@ _SUB = 6
 _GAUSS = 0.28867513
 #: Float rounding, mm: a tile is culled only beyond it.
 _SLACK = 2e-3
-_FULL = 1 << 20  # added to a span's number in a tile's list where the tile lies wholly inside
+#: An entry of a tile's list: a span's number, and above it two bits for how each block of the tile lies to the surface.
+_SPAN_BITS = 15
+_OUTSIDE, _CROSSED, _INSIDE = 0, 1, 2
 
 vec3 = ti.math.vec3
 
@@ -59,6 +66,8 @@ def voxelize(scene: Scene, grid: Grid | None = None, dense: bool = False) -> Vol
     grid = grid or scene.grid.grid()
     require(grid.shape, BYTES_PER_VOXEL, f"scene '{scene.name}'")
     program, structures = compile_scene(scene)
+    if len(program.spans) >> _SPAN_BITS:
+        raise UserError(f"scene '{scene.name}' draws {len(program.spans)} copies; at most {(1 << _SPAN_BITS) - 1} fit")
     top = torch.zeros(grid.shape, dtype=torch.uint8, device=device())
     under = torch.zeros_like(top)
     coverage = torch.full_like(top, 255)
@@ -79,13 +88,13 @@ def paint(program: Program, grid: Grid, out: tuple[torch.Tensor, torch.Tensor, t
     clipped = program.family.all(dim=1).logical_not().to(torch.int32).to(device())
     family = program.family.to(torch.uint8).to(device())
     if dense:
-        lists[:] = torch.arange(len(program.spans), dtype=torch.int32)
+        crossed = sum(_CROSSED << 2 * k for k in range(LANES)) << _SPAN_BITS
+        lists[:] = torch.arange(len(program.spans), dtype=torch.int32) + crossed
         counts[:] = len(program.spans)
     else:
         _cull(lists, counts, program.code, program.params, whole, real, clipped, axes, origin)
-    work = (*out, lists, counts, program.code, program.params, whole, real, clipped, family, axes, origin)
-    _fill(*work, int(dense))
-    _refine(*work)
+    tables = (program.code, program.params, whole, real, clipped, family, axes, origin)
+    _fill(*out, lists, counts, *tables, int(dense))
 
 
 @ti.func
@@ -110,25 +119,76 @@ def _cull(
     axes: ti.types.ndarray(ti.f32, ndim=2),
     origin: ti.types.ndarray(ti.f32, ndim=1),
 ):
-    for z, y, x in counts:
-        middle = 0.5 * (TILE - 1)
-        p = position(axes, origin, x * TILE + middle, y * TILE + middle, z * TILE + middle)
-        half = _half_diagonal(axes, float(TILE)) + _SLACK
-        n = 0
+    """Lists of the spans that matter to each tile, for 2 x 2 x 2 tiles at a time."""
+    half = _half_diagonal(axes, float(TILE)) + _SLACK
+    for gz, gy, gx in ti.ndrange((counts.shape[0] + 1) // 2, (counts.shape[1] + 1) // 2, (counts.shape[2] + 1) // 2):
+        tiles = _cells(axes, origin, 2 * TILE * gx, 2 * TILE * gy, 2 * TILE * gz, TILE)
+        listed = ti.Vector([0] * LANES)
         for s in range(whole.shape[0]):
-            away = (p - vec3(real[s, 0], real[s, 1], real[s, 2])).norm() - real[s, 3]
-            if away <= half:
-                d = field(code, params, whole[s, 0], whole[s, 1], p)
-                bound = real[s, 4] * half
-                if d < -bound:
-                    if clipped[whole[s, 2]] == 0:
-                        n = 0  # it covers whatever was painted before
-                    lists[z, y, x, n] = s + _FULL
-                    n += 1
-                elif d <= bound:
-                    lists[z, y, x, n] = s
-                    n += 1
-        counts[z, y, x] = n
+            near = 0
+            for k in range(LANES):
+                near += _within(real, s, tiles, k, half)
+            side = ti.Vector([_OUTSIDE] * LANES)
+            for n in range(LANES + 1 if near > 0 else 0):
+                tile = n - 1
+                z, y, x = 2 * gz + (tile >> 2), 2 * gy + (tile >> 1 & 1), 2 * gx + (tile & 1)
+                in_grid = n > 0 and z < counts.shape[0] and y < counts.shape[1] and x < counts.shape[2]
+                blocks = ti.Vector([_INSIDE] * LANES)
+                if n == 0 or (in_grid and side[tile] == _CROSSED):
+                    points = tiles
+                    if n > 0:
+                        points = _cells(axes, origin, TILE * x, TILE * y, TILE * z, TILE // 2)
+                    d = field(code, params, whole[s, 0], whole[s, 1], points)
+                    blocks = _sides(d, points, real, s, half if n == 0 else 0.5 * half)
+                if n == 0:
+                    side = blocks
+                elif in_grid and side[tile] != _OUTSIDE:
+                    entry, inside = 0, 0
+                    for k in range(LANES):
+                        entry |= blocks[k] << _SPAN_BITS + 2 * k
+                        inside += int(blocks[k] == _INSIDE)
+                    if inside == LANES and clipped[whole[s, 2]] == 0:
+                        listed[tile] = 0  # it covers whatever was painted before
+                    if entry != 0:
+                        lists[z, y, x, listed[tile]] = entry + s
+                        listed[tile] += 1
+        for k in range(LANES):
+            z, y, x = 2 * gz + (k >> 2), 2 * gy + (k >> 1 & 1), 2 * gx + (k & 1)
+            if z < counts.shape[0] and y < counts.shape[1] and x < counts.shape[2]:
+                counts[z, y, x] = listed[k]
+
+
+@ti.func
+def _cells(axes: ti.template(), origin: ti.template(), x: ti.i32, y: ti.i32, z: ti.i32, edge: ti.i32):
+    """Middles (all x, then y, then z) of the 2 x 2 x 2 cells, `edge` voxels wide, from voxel (x, y, z) on."""
+    middles = ti.Vector([0.0] * (3 * LANES))
+    to_middle = 0.5 * (edge - 1)
+    for k in range(LANES):
+        i, j, h = x + edge * (k & 1), y + edge * (k >> 1 & 1), z + edge * (k >> 2)
+        p = position(axes, origin, i + to_middle, j + to_middle, h + to_middle)
+        for axis in ti.static(range(3)):
+            middles[axis * LANES + k] = p[axis]
+    return middles
+
+
+@ti.func
+def _within(real: ti.template(), s: ti.i32, points: ti.template(), k: ti.i32, slack: ti.f32) -> ti.i32:
+    """Whether one of `points` is at most `slack` mm outside a span's ball."""
+    p = vec3(points[k], points[LANES + k], points[2 * LANES + k])
+    return int((p - vec3(real[s, 0], real[s, 1], real[s, 2])).norm() - real[s, 3] <= slack)
+
+
+@ti.func
+def _sides(d: ti.template(), points: ti.template(), real: ti.template(), s: ti.i32, half: ti.f32):
+    """How cells lie to a span's surface, given its field `d` in their middles `points` and half their diagonal (mm)."""
+    side = ti.Vector([_OUTSIDE] * LANES)
+    for k in range(LANES):
+        if _within(real, s, points, k, half):
+            if ti.abs(d[k]) <= real[s, 4] * half:
+                side[k] = _CROSSED
+            elif d[k] < 0.0:
+                side[k] = _INSIDE
+    return side
 
 
 @ti.func
@@ -157,35 +217,47 @@ def _cut(
 ):  # fmt: skip
     """How a span cuts the voxel at `index` (x, y, z): the share inside, and the plane mean + gradient . u = 0.
 
-    The share is exactly 0 or 1 where the field exceeds `bound` at the centre. The interpreter is inlined once: the loop
-    visits the centre, then the tetrahedron, then, where the field is bent, a fine lattice, until the share is known.
+    The share is exactly 0 or 1 where the field exceeds `bound` at the centre. The first batch of points holds the
+    centre and the tetrahedron; others, where the field is bent, a fine lattice.
     """
-    centre, mean, gradient, inside = 0.0, 0.0, vec3(0.0), 0.0
+    mean, gradient, inside = 0.0, vec3(0.0), 0
     share = -1.0
-    i = 0
+    batch = 0
     while share < 0.0:
-        u = vec3(0.0)
-        if 1 <= i <= 4:
-            k = i - 1
-            u = _GAUSS * vec3(1.0 - 2.0 * (k & 1), 1.0 - 2.0 * (k >> 1), (1.0 - 2.0 * (k & 1)) * (1.0 - 2.0 * (k >> 1)))
-        elif i > 4:
-            u = _sub_voxel(i - 5, _FINE)
-        d = field(code, params, start, stop, position(axes, origin, index.x + u.x, index.y + u.y, index.z + u.z))
-        if i == 0:
-            centre = d
-            if ti.abs(d) >= bound:
-                share = float(d < 0.0)
-        elif i <= 4:
-            mean += 0.25 * d
-            gradient += d * u * (0.25 / (_GAUSS * _GAUSS))
-            if i == 4 and ti.abs(mean - centre) <= _BENT * gradient.norm():
+        points = ti.Vector([0.0] * (3 * LANES))
+        for k in range(LANES):
+            u = vec3(0.0)
+            if batch > 0:
+                u = _sub_voxel(ti.min((batch - 1) * LANES + k, _FINE**3 - 1), _FINE)
+            elif 1 <= k <= 4:
+                u = _tetrahedron(k - 1)
+            p = position(axes, origin, index.x + u.x, index.y + u.y, index.z + u.z)
+            for j in ti.static(range(3)):
+                points[j * LANES + k] = p[j]
+        d = field(code, params, start, stop, points)
+        if batch == 0:
+            for k in range(4):
+                mean += 0.25 * d[k + 1]
+                gradient += d[k + 1] * _tetrahedron(k) * (0.25 / (_GAUSS * _GAUSS))
+            bent = ti.abs(mean - d[0])
+            if ti.abs(d[0]) >= ti.min(bound, 0.5 * ti.abs(gradient).sum() + _MARGIN * bent):
+                share = float(d[0] < 0.0)
+            elif bent <= _BENT * gradient.norm():
                 share = _half_space(mean, gradient)
         else:
-            inside += float(d < 0.0)
-            if i == 4 + _FINE**3:
-                share = inside / _FINE**3
-        i += 1
+            for k in range(ti.min(LANES, _FINE**3 - (batch - 1) * LANES)):
+                inside += int(d[k] < 0.0)
+            if batch * LANES >= _FINE**3:
+                share = float(inside) / _FINE**3
+        batch += 1
     return share, mean, gradient
+
+
+@ti.func
+def _tetrahedron(k: ti.i32):
+    """Corners of a tetrahedron at Gauss points of the unit cube around the origin."""
+    x, y = 1.0 - 2.0 * (k & 1), 1.0 - 2.0 * (k >> 1)
+    return _GAUSS * vec3(x, y, x * y)
 
 
 @ti.func
@@ -195,26 +267,30 @@ def _sub_voxel(k: ti.i32, n: ti.i32):
 
 
 @ti.func
-def _share_out(base: ti.i32, rows, planes, layers: ti.i32, clipped: ti.template(), family: ti.template()):
+def _share_out(
+    base: ti.i32, rows: ti.template(), planes: ti.template(), start: ti.i32, layers: ti.i32,
+    clipped: ti.template(), family: ti.template(),
+):  # fmt: skip
     """The two rows with the largest shares of a voxel that several planes cut, and the first one's part of both.
 
-    Points of a lattice are given to the last layer that holds them and may paint there. Which rows are in the voxel
-    matters more than how finely: the planes are exact to second order, the lattice to about 1 / 100.
+    Points of a lattice are given to the last layer that holds them and may paint there; the voxel's layers stand in
+    `rows` and `planes` from `start` on. Which rows are in the voxel matters more than how finely: the planes are exact
+    to second order, the lattice to about 1 / 100.
     """
     counts = ti.Vector([0] * (_LAYERS + 1))
     for k in range(_SUB**3):
         u = _sub_voxel(k, _SUB)
         owner, owner_row = 0, base
         for j in range(layers):
-            row = rows[j]
-            holds = planes[j, 0] + planes[j, 1] * u.x + planes[j, 2] * u.y + planes[j, 3] * u.z < 0.0
+            row, q = rows[start + j], 4 * (start + j)
+            holds = planes[q] + planes[q + 1] * u.x + planes[q + 2] * u.y + planes[q + 3] * u.z < 0.0
             if holds and (clipped[row] == 0 or family[row, owner_row] != 0):
                 owner, owner_row = j + 1, row
         counts[owner] += 1
     # copies of one structure count together
     for j in range(1, layers):
         for i in range(j):
-            if rows[i] == rows[j]:
+            if rows[start + i] == rows[start + j]:
                 counts[i + 1] += counts[j + 1]
                 counts[j + 1] = 0
     first, second = 0, -1
@@ -224,14 +300,14 @@ def _share_out(base: ti.i32, rows, planes, layers: ti.i32, clipped: ti.template(
     for j in range(layers + 1):
         if j != first and (second < 0 or counts[j] > counts[second]):
             second = j
-    a = base if first == 0 else rows[first - 1]
-    b = base if second == 0 else rows[second - 1]
+    a = base if first == 0 else rows[start + first - 1]
+    b = base if second == 0 else rows[start + second - 1]
     return a, b, float(counts[first]) / float(counts[first] + counts[second])
 
 
 @ti.func
-def _curvature(values):
-    """Derivatives of a field in a brick, per voxel edge, from `values` at its middle and its eight voxels' centres.
+def _curvature(middle: ti.f32, values):
+    """Derivatives of a field in a brick, per voxel edge, from its value in the `middle` and `values` at its voxels.
 
     Returns the gradient in the middle, the mixed second derivatives (yz, xz, xy), the Laplacian, and how far the field
     departs from a linear one.
@@ -240,12 +316,12 @@ def _curvature(values):
     gradient, mixed = vec3(0.0), vec3(0.0)
     for k in ti.static(range(8)):
         x, y, z = ti.static(2.0 * (k & 1) - 1.0, 2.0 * (k >> 1 & 1) - 1.0, 2.0 * (k >> 2) - 1.0)
-        d = values[k + 1]
+        d = values[k]
         mean += 0.125 * d
         gradient += 0.25 * d * vec3(x, y, z)
         mixed += 0.5 * d * vec3(y * z, x * z, x * y)
         odd += 0.125 * d * (x * y * z)
-    rise = mean - values[0]
+    rise = mean - middle
     return gradient, mixed, 8.0 * rise, ti.abs(rise) + 0.25 * mixed.norm() + ti.abs(odd)
 
 
@@ -266,92 +342,87 @@ def _fill(
     origin: ti.types.ndarray(ti.f32, ndim=1),
     dense: ti.i32,
 ):
-    """Bricks of 2 x 2 x 2 voxels; `dense` evaluates every span everywhere, without changing what comes out."""
-    for bz, by, bx in ti.ndrange((top.shape[0] + 1) // 2, (top.shape[1] + 1) // 2, (top.shape[2] + 1) // 2):
-        tz, ty, tx = bz // (TILE // 2), by // (TILE // 2), bx // (TILE // 2)
+    """Blocks of 2 x 2 x 2 bricks; `dense` evaluates every span everywhere, without changing what comes out."""
+    half = _half_diagonal(axes, 1.0)
+    spread = vec3(0.0)  # of the Laplacian on the axes: curvature is as likely along each, per mm
+    for j, k in ti.static(ti.ndrange(3, 3)):
+        spread[k] += axes[j, k] * axes[j, k]
+    spread /= spread.sum()
+    for bz, by, bx in ti.ndrange((top.shape[0] + 3) // 4, (top.shape[1] + 3) // 4, (top.shape[2] + 3) // 4):
+        tz, ty, tx = 4 * bz // TILE, 4 * by // TILE, 4 * bx // TILE
         listed = counts[tz, ty, tx]
         if listed > 0:
-            half = _half_diagonal(axes, 1.0)
-            middle = position(axes, origin, 2.0 * bx + 0.5, 2.0 * by + 0.5, 2.0 * bz + 0.5)
-            spread = vec3(0.0)  # of the Laplacian on the axes: curvature is as likely along each, per mm
-            for j, k in ti.static(ti.ndrange(3, 3)):
-                spread[k] += axes[j, k] * axes[j, k]
-            spread /= spread.sum()
-            base, cut, marked = ti.Vector([0] * 8), ti.Vector([-1] * 8), ti.Vector([0] * 8)
-            share = ti.Vector([0.0] * 8)
+            base, layers = ti.Vector([0] * _BLOCK), ti.Vector([0] * _BLOCK)
+            share = ti.Vector([0.0] * _BLOCK)  # of the voxel's last layer
+            rows, planes = ti.Vector([0] * (_BLOCK * _LAYERS)), ti.Vector([0.0] * (4 * _BLOCK * _LAYERS))
+            block = (bx & 1) + 2 * (by & 1) + 4 * (bz & 1)
             for i in range(listed):
                 entry = lists[tz, ty, tx, i]
-                s = entry % _FULL
+                s = entry & ((1 << _SPAN_BITS) - 1)
+                whole_block = entry >> _SPAN_BITS + 2 * block & 3
                 row = whole[s, 2]
-                side = -1  # of the surface that the whole brick lies on; 0 where it may cross the brick
-                values = ti.Vector([0.0] * 9)
-                if entry < _FULL:
-                    away = (middle - vec3(real[s, 0], real[s, 1], real[s, 2])).norm() - real[s, 3]
-                    reached = away <= 2.0 * half + _SLACK
-                    side = 1
-                    if reached or dense:
-                        wanted = 1
-                        k = 0
-                        while k < wanted:
-                            p = middle
-                            if k > 0:
-                                p = position(
-                                    axes,
-                                    origin,
-                                    2.0 * bx + (k - 1 & 1),
-                                    2.0 * by + (k - 1 >> 1 & 1),
-                                    2.0 * bz + (k - 1 >> 2),
-                                )
-                            d = field(code, params, whole[s, 0], whole[s, 1], p)
-                            values[k] = d
-                            if k == 0:
-                                side = int(d > 0.0) * 2 - 1
-                                if ti.abs(d) <= real[s, 4] * 2.0 * half:
-                                    side = 0
-                                if side == 0 or dense:
-                                    wanted = 9
-                            k += 1
-                        if not reached:
-                            side = 1
-                gradient, mixed, laplacian, bent = vec3(0.0), vec3(0.0), 0.0, 0.0
-                if side == 0:
-                    gradient, mixed, laplacian, bent = _curvature(values)
-                if side <= 0:
-                    rough = whole[s, 3] != 0 or bent > _CURVED * gradient.norm()
-                    for k in range(8):
-                        part = 1.0
-                        if side == 0:
-                            d = values[k + 1]
-                            if ti.abs(d) >= real[s, 4] * half:
-                                part = float(d < 0.0)
-                            elif rough:
-                                part = -1.0  # not known yet
-                            else:
-                                v = vec3(k & 1, k >> 1 & 1, k >> 2) - 0.5
-                                there = gradient + laplacian * spread * v
-                                there.x += mixed.z * v.y + mixed.y * v.z
-                                there.y += mixed.z * v.x + mixed.x * v.z
-                                there.z += mixed.y * v.x + mixed.x * v.y
-                                part = _half_space(d + laplacian / 24.0, there)
-                        alone = cut[k] < 0 and marked[k] == 0
-                        fits = clipped[row] == 0 or family[row, base[k]] != 0
-                        if part >= 1.0 and (clipped[row] == 0 or (alone and fits)):
-                            base[k], cut[k], marked[k] = row, -1, 0  # it covers whatever was painted before
-                        elif part != 0.0 and (fits or not alone):
-                            if part > 0.0 and alone:
-                                cut[k], share[k] = row, part
-                            else:
-                                marked[k] = 1
-            for k in range(8):
-                x, y, z = 2 * bx + (k & 1), 2 * by + (k >> 1 & 1), 2 * bz + (k >> 2)
+                rough = whole[s, 3] != 0
+                bound = real[s, 4] * half
+                side, middle = ti.Vector([whole_block] * LANES), ti.Vector([0.0] * LANES)
+                for n in range(0 if whole_block == _OUTSIDE else LANES + 1):
+                    brick = n - 1
+                    x, y, z, edge = 4 * bx, 4 * by, 4 * bz, 2
+                    crossed = whole_block == _CROSSED
+                    if n > 0:
+                        x, y, z, edge = x + 2 * (brick & 1), y + 2 * (brick >> 1 & 1), z + 2 * (brick >> 2), 1
+                        crossed = side[brick] == _CROSSED
+                    d = ti.Vector([0.0] * LANES)
+                    if crossed or dense:
+                        points = _cells(axes, origin, x, y, z, edge)
+                        d = field(code, params, whole[s, 0], whole[s, 1], points)
+                        if n == 0 and crossed:
+                            side, middle = _sides(d, points, real, s, 2.0 * half + _SLACK), d
+                    if n > 0 and side[brick] != _OUTSIDE:
+                        gradient, mixed, laplacian, bent = vec3(0.0), vec3(0.0), 0.0, 0.0
+                        if side[brick] == _CROSSED:
+                            gradient, mixed, laplacian, bent = _curvature(middle[brick], d)
+                        known = not (rough or bent > _CURVED * gradient.norm())
+                        for k in range(LANES):
+                            v = brick * LANES + k
+                            part, mean, there = 1.0, -1e9, vec3(0.0)
+                            if side[brick] == _CROSSED:
+                                u = vec3(k & 1, k >> 1 & 1, k >> 2)
+                                there = gradient + laplacian * spread * (u - 0.5)
+                                there.x += mixed.z * (u.y - 0.5) + mixed.y * (u.z - 0.5)
+                                there.y += mixed.z * (u.x - 0.5) + mixed.x * (u.z - 0.5)
+                                there.z += mixed.y * (u.x - 0.5) + mixed.x * (u.y - 0.5)
+                                mean = d[k] + laplacian / 24.0
+                                if ti.abs(d[k]) >= ti.min(bound, 0.5 * ti.abs(there).sum() + _MARGIN * bent):
+                                    part = float(d[k] < 0.0)
+                                elif known:
+                                    part = _half_space(mean, there)
+                                else:
+                                    part, mean, there = _cut(
+                                        code, params, whole[s, 0], whole[s, 1], axes, origin, vec3(x, y, z) + u, bound
+                                    )
+                            free = clipped[row] == 0
+                            alone = layers[v] == 0
+                            fits = free or family[row, base[v]] != 0
+                            if part >= 1.0 and (free or (alone and fits)):
+                                base[v], layers[v] = row, 0  # it covers whatever was painted before
+                            elif part > 0.0 and (fits or not alone):
+                                q = v * _LAYERS + ti.min(layers[v], _LAYERS - 1)
+                                rows[q], share[v] = row, part
+                                planes[4 * q] = mean if part < 1.0 else -1e9
+                                for j in ti.static(range(3)):
+                                    planes[4 * q + 1 + j] = there[j]
+                                layers[v] = ti.min(layers[v], _LAYERS - 1) + 1
+            for v in range(_BLOCK):
+                x = 4 * bx + 2 * (v >> 3 & 1) + (v & 1)
+                y = 4 * by + 2 * (v >> 4 & 1) + (v >> 1 & 1)
+                z = 4 * bz + 2 * (v >> 5) + (v >> 2 & 1)
                 if x < top.shape[2] and y < top.shape[1] and z < top.shape[0]:
-                    if marked[k] == 1:
-                        coverage[z, y, x] = ti.cast(_MARK, ti.u8)
-                    else:
-                        a, b, most = base[k], base[k], 1.0
-                        if cut[k] >= 0:
-                            a, b, most = _larger_first(base[k], cut[k], share[k])
-                        _write(top, under, coverage, z, y, x, a, b, most)
+                    a, b, most = base[v], base[v], 1.0
+                    if layers[v] == 1:
+                        a, b, most = _larger_first(base[v], rows[v * _LAYERS], share[v])
+                    elif layers[v] > 1:
+                        a, b, most = _share_out(base[v], rows, planes, v * _LAYERS, layers[v], clipped, family)
+                    _write(top, under, coverage, z, y, x, a, b, most)
 
 
 @ti.func
@@ -373,57 +444,3 @@ def _write(
     top[z, y, x] = ti.cast(a, ti.u8)
     under[z, y, x] = ti.cast(a if step >= 255.0 else b, ti.u8)
     coverage[z, y, x] = ti.cast(step, ti.u8)
-
-
-@kernel
-def _refine(
-    top: ti.types.ndarray(ti.u8, ndim=3),
-    under: ti.types.ndarray(ti.u8, ndim=3),
-    coverage: ti.types.ndarray(ti.u8, ndim=3),
-    lists: ti.types.ndarray(ti.i32, ndim=4),
-    counts: ti.types.ndarray(ti.i32, ndim=3),
-    code: ti.types.ndarray(ti.i32, ndim=2),
-    params: ti.types.ndarray(ti.f32, ndim=1),
-    whole: ti.types.ndarray(ti.i32, ndim=2),
-    real: ti.types.ndarray(ti.f32, ndim=2),
-    clipped: ti.types.ndarray(ti.i32, ndim=1),
-    family: ti.types.ndarray(ti.u8, ndim=2),
-    axes: ti.types.ndarray(ti.f32, ndim=2),
-    origin: ti.types.ndarray(ti.f32, ndim=1),
-):
-    """Marked voxels, one by one."""
-    for z, y, x in top:
-        if coverage[z, y, x] == _MARK:
-            tz, ty, tx = z // TILE, y // TILE, x // TILE
-            half = _half_diagonal(axes, 1.0)
-            base, layers, share = 0, 0, 0.0
-            rows = ti.Vector([0] * _LAYERS)
-            planes = ti.Matrix([[0.0] * 4 for _ in range(_LAYERS)])
-            for i in range(counts[tz, ty, tx]):
-                entry = lists[tz, ty, tx, i]
-                s = entry % _FULL
-                row = whole[s, 2]
-                part, mean, gradient = 1.0, -1.0, vec3(0.0)
-                if entry < _FULL:
-                    part = 0.0
-                    p = position(axes, origin, float(x), float(y), float(z))
-                    if (p - vec3(real[s, 0], real[s, 1], real[s, 2])).norm() <= real[s, 3] + half + _SLACK:
-                        part, mean, gradient = _cut(
-                            code, params, whole[s, 0], whole[s, 1], axes, origin, vec3(x, y, z), real[s, 4] * half
-                        )
-                if part >= 1.0 and (clipped[row] == 0 or (layers == 0 and family[row, base] != 0)):
-                    base, layers = row, 0  # it covers whatever was painted before
-                elif part > 0.0 and (clipped[row] == 0 or layers > 0 or family[row, base] != 0):
-                    j = ti.min(layers, _LAYERS - 1)
-                    rows[j] = row
-                    planes[j, 0] = mean if part < 1.0 else -1e9
-                    for k in ti.static(range(3)):
-                        planes[j, k + 1] = gradient[k]
-                    layers = j + 1
-                    share = part
-            a, b, most = base, base, 1.0
-            if layers == 1:
-                a, b, most = _larger_first(base, rows[0], share)
-            elif layers > 1:
-                a, b, most = _share_out(base, rows, planes, layers, clipped, family)
-            _write(top, under, coverage, z, y, x, a, b, most)

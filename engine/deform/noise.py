@@ -13,7 +13,7 @@ from engine.nodes import Ball, Displacement, register
 from engine.noise import PEAK, SLOPE, noise, permutation
 from engine.vary import NonNegative, Positive, Seed, Varying
 
-_HEAD = 3
+_HEAD = 2
 
 Octaves = Annotated[int, Field(ge=1, le=8), Varying(low=1, high=8, whole=True)]
 
@@ -30,16 +30,13 @@ class Noise(Displacement):
     @staticmethod
     @ti.func
     def displace(d: ti.f32, p, params: ti.template(), o: ti.i32) -> ti.f32:
-        height, frequency, bump = params[o], params[o + 1], 0.0
-        for _ in range(int(params[o + 2])):
-            bump += height * noise(params, o + _HEAD, p * frequency)
-            height *= 0.5
-            frequency *= 2.0
-        return d - bump
+        return d - params[o] * noise(params, o + _HEAD, p * params[o + 1])
 
-    def pack(self) -> np.ndarray:
-        head = np.array([self.amplitude, 1.0 / self.wavelength, self.octaves], np.float32)
-        return np.concatenate([head, permutation(self.seed or 0)])
+    def layers(self) -> list[np.ndarray]:
+        table = permutation(self.seed or 0)
+        octaves = [0.5**k for k in range(self.octaves)]
+        heads = [np.array([self.amplitude * half, 1 / (self.wavelength * half)], np.float32) for half in octaves]
+        return [np.concatenate([head, table]) for head in heads]
 
     def grown(self, ball: Ball) -> Ball:
         return ball.grown(self.amplitude * PEAK * (2 - 0.5 ** (self.octaves - 1)))

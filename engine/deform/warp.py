@@ -18,6 +18,7 @@ from pydantic import model_validator
 
 from engine.nodes import Ball, Warp, register
 from engine.random import Stream
+from engine.sine import sine
 from engine.vary import NonNegative, Positive, Seed
 
 _SHEARS = 6
@@ -46,10 +47,10 @@ class RandomWarp(Warp):
     @ti.func
     def warp(p, params: ti.template(), o: ti.i32):
         q = p
-        for m in range(_SHEARS):
+        for m in ti.static(range(_SHEARS)):
             s = o + 7 * m
             phase = params[s] * q.x + params[s + 1] * q.y + params[s + 2] * q.z + params[s + 3]
-            q += ti.math.vec3(params[s + 4], params[s + 5], params[s + 6]) * ti.sin(phase)
+            q += ti.math.vec3(params[s + 4], params[s + 5], params[s + 6]) * sine(phase)
         return q
 
     @model_validator(mode="after")
