@@ -9,6 +9,7 @@ import math
 import taichi as ti
 
 from engine.nodes import ORIGIN, Ball, Warp, register, shear_stretch
+from engine.sine import cosine, sine
 from engine.vary import Number
 
 
@@ -23,7 +24,7 @@ class Twist(Warp):
     @staticmethod
     @ti.func
     def warp(p, params: ti.template(), o: ti.i32):
-        c, s = ti.cos(params[o] * p.z), ti.sin(params[o] * p.z)
+        c, s = cosine(params[o] * p.z), sine(params[o] * p.z)
         return ti.math.vec3(c * p.x + s * p.y, -s * p.x + c * p.y, p.z)
 
     def pack(self) -> list[float]:

@@ -23,6 +23,7 @@ from pydantic import Field, model_validator
 
 from engine.motion.window import Core, smooth_step
 from engine.nodes import Motion, register
+from engine.sine import cosine, sine
 from engine.vary import Positive, Varying, Vec3, numbers_only
 
 #: The cavity's profile ends at this multiple of its half length.
@@ -80,7 +81,7 @@ class Beating(Motion):
         grown = q + share * (ti.min(inner, outer) - 0.25 * near * near / width - q)
         factor = ti.sqrt(ti.max(grown, 0.0) / ti.max(q, 1e-9))
         angle = share * twist * z
-        turned = factor * (ti.cos(angle) * across - ti.sin(angle) * axis.cross(across))
+        turned = factor * (cosine(angle) * across - sine(angle) * axis.cross(across))
         moved = p
         if share > 0.0:
             moved = p + (turned - across) + down * axis

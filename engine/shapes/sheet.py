@@ -19,6 +19,7 @@ from pydantic import model_validator
 
 from engine.nodes import Ball, Shape, register
 from engine.random import Stream
+from engine.sine import cosine, sine
 from engine.vary import Fraction, NonNegative, Positive, Seed
 
 #: How far from the mid-surface, in thicknesses, the local slope counts; above 1/2.
@@ -64,12 +65,12 @@ class Sheet(Shape):
             w = o + _HEAD + 4 * i
             q = vec2(params[w], params[w + 1])
             phase = q.dot(at) + params[w + 2]
-            angle += params[w + 3] * ti.sin(phase)
-            turn += params[w + 3] * ti.cos(phase) * q
+            angle += params[w + 3] * sine(phase)
+            turn += params[w + 3] * cosine(phase) * q
         # the dome, of radius 1 / bend: its height is (s - 1) / bend, its slope -bend r / s
         s = ti.sqrt(1.0 - bend * bend * at.dot(at))
-        height = amplitude * ti.sin(angle) - bend * at.dot(at) / (1.0 + s)
-        slope = amplitude * ti.cos(angle) * turn - at * (bend / s)
+        height = amplitude * sine(angle) - bend * at.dot(at) / (1.0 + s)
+        slope = amplitude * cosine(angle) * turn - at * (bend / s)
         c = 1.0 / ti.sqrt(1.0 + slope.dot(slope))
         thick, away = params[o + 2], ti.abs(p.z - height)
         near = ti.min(away, REACH * thick / c)
