@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -224,6 +225,8 @@ def compile_scene(scene: Scene) -> tuple[Program, tuple[Structure, ...]]:
             spans.append(anatomy.span(copy))
         except ValueError as error:
             raise UserError(f"scene '{scene.name}', structures.{copy.name}: {error}") from None
+    met = [copy.key in anatomy.met for copy in anatomy.copies]
+    spans = [replace(span, met=touched) for span, touched in zip(spans, met, strict=True)]
     return anatomy.assembler.program(spans, _families(anatomy.parents)), rows
 
 

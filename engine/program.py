@@ -22,6 +22,8 @@ DEPTH = 16
 #: Points that a program is evaluated at together.
 LANES = 8
 _FRAME = 4 * LANES
+#: What a span's surface is like, see `Span`.
+MET, CREASED = 1, 2
 #: Radii (mm) from here on stand for no end.
 _ENDLESS = 1e30
 
@@ -74,7 +76,8 @@ POP = _POP
 class Span:
     """One copy of a structure: a stretch of the program, and what the voxeliser must know about its field.
 
-    `creased` fields need more samples to tell how they cut a voxel, see `Combine.creases`.
+    `creased` fields need samples in each voxel to tell how they cut it, see `Combine.creases`. So do those that such a
+    field has `met`: surfaces in contact must be taken for planes in the same way, so as to leave no gap.
     """
 
     start: int
@@ -83,6 +86,7 @@ class Span:
     ball: Ball
     lipschitz: float
     creased: bool = False
+    met: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,18 +107,33 @@ class Program:
     family: torch.Tensor
 
     def tables(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Spans as arrays: int32 [n, 4] start, stop, row, creased; float32 [n, 5] ball, radius, Lipschitz bound."""
-        whole = np.array([[s.start, s.stop, s.row, s.creased] for s in self.spans], np.int32).reshape(-1, 4)
+        """Spans as arrays: int32 [n, 4] start, stop, row, 0 or MET or CREASED; float32 [n, 5] ball, Lipschitz bound."""
+        surface = [CREASED if s.creased else MET if s.met else 0 for s in self.spans]
+        whole = [[s.start, s.stop, s.row, k] for s, k in zip(self.spans, surface, strict=True)]
+
         real = np.array([[*s.ball.centre, s.ball.radius, s.lipschitz] for s in self.spans], np.float32).reshape(-1, 5)
-        return torch.from_numpy(whole).to(device()), torch.from_numpy(real).to(device())
+        return torch.tensor(whole, dtype=torch.int32, device=device()), torch.from_numpy(real).to(device())
 
     def evaluate(self, points: np.ndarray, span: int) -> np.ndarray:
         """The field of one span at world points (n, 3) in mm: float32 (n,), negative inside."""
-        where = torch.as_tensor(np.ascontiguousarray(points, np.float32)).to(device())
-        out = torch.empty(len(where), dtype=torch.float32, device=device())
-        if len(where):
-            _evaluate(out, where, self.code, self.params, self.spans[span].start, self.spans[span].stop)
-        return out.cpu().numpy()
+        where = torch.as_tensor(np.ascontiguousarray(points, np.float32))
+        batches = -(-len(where) // LANES)
+        where = torch.nn.functional.pad(where, (0, 0, 0, batches * LANES - len(where)))
+        values = self.sample(where.to(device()), torch.full((batches,), span, device=device()))
+        return values[: len(points)].cpu().numpy()
+
+    def sample(self, points: torch.Tensor, spans: torch.Tensor) -> torch.Tensor:
+        """Fields at world points: float32 (n,), in the order of the points.
+
+        Args:
+            points: float32 (n, 3), mm; n is a multiple of `LANES`.
+            spans: for each `LANES` points in turn the number of the span whose field is asked for.
+        """
+        out = torch.empty(len(points), dtype=torch.float32, device=points.device)
+        if len(out):
+            whole, _ = self.tables()
+            _sample(out, points.contiguous(), spans.to(torch.int32), self.code, self.params, whole)
+        return out
 
 
 @ti.func
@@ -256,20 +275,19 @@ def _set(points: ti.template(), lane: ti.i32, p):
 
 
 @kernel
-def _evaluate(
+def _sample(
     out: ti.types.ndarray(ti.f32, ndim=1),
     points: ti.types.ndarray(ti.f32, ndim=2),
+    spans: ti.types.ndarray(ti.i32, ndim=1),
     code: ti.types.ndarray(ti.i32, ndim=2),
     params: ti.types.ndarray(ti.f32, ndim=1),
-    start: ti.i32,
-    stop: ti.i32,
+    whole: ti.types.ndarray(ti.i32, ndim=2),
 ):
-    for block in range((out.shape[0] + LANES - 1) // LANES):
-        first = block * LANES
+    for i in spans:
         at = ti.Vector([0.0] * (3 * LANES))
         for lane in range(LANES):
             for j in ti.static(range(3)):
-                at[j * LANES + lane] = points[ti.min(first + lane, out.shape[0] - 1), j]
-        values = field(code, params, start, stop, at)
-        for lane in range(ti.min(LANES, out.shape[0] - first)):
-            out[first + lane] = values[lane]
+                at[j * LANES + lane] = points[i * LANES + lane, j]
+        values = field(code, params, whole[spans[i], 0], whole[spans[i], 1], at)
+        for lane in range(LANES):
+            out[i * LANES + lane] = values[lane]

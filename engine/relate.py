@@ -64,6 +64,7 @@ class Anatomy:
         self.strokes = strokes
         self.copies: list[Copy] = []
         self.parents: list[list[int]] = [[]]  # by row: the rows it lies in
+        self.met: set[tuple[str, int]] = set()  # keys of the copies that others touch, among what was emitted
         self._named: dict[str, list[Copy]] = {}
 
     def add(self, copy: Copy, names: Iterable[str]) -> None:
@@ -99,6 +100,7 @@ class Anatomy:
             fields = [partial(self._visible, other, copy, cut_by_all) for other in met]
             if (near := self._union(fields, reach)) is not None:
                 self.assembler.join("touch", touching.fillet)
+                self.met.update(other.key for other in met)
                 ball, bound = reach, max(bound, near[1])
         fields = [partial(self._visible, other, copy, cut_by_all) for other in pressing]
         if (near := self._union(fields, ball)) is not None:

@@ -18,22 +18,23 @@ import taichi as ti
 import torch
 
 from engine.compile import compile_scene, strokes
+from engine.cull import BLOCK, CROSSED, INSIDE, OUTSIDE, SLACK, SPAN_BITS, TILE, cull, every_span
 from engine.device import device, kernel
 from engine.displacement import displacement
 from engine.errors import UserError
 from engine.grid import Grid
 from engine.memory import require
 from engine.position import position
-from engine.program import LANES, Program, field
+from engine.program import CREASED, LANES, Program, field
 from engine.scene.model import Scene
 from engine.volume import Volume
 
-#: Voxels along the edge of a tile.
-TILE = 8
 #: Bytes per voxel that voxelising needs: the three arrays, and room for the tiles' lists.
 BYTES_PER_VOXEL = 6
 #: Voxels of a block of 2 x 2 x 2 bricks.
-_BLOCK = 64
+_VOXELS = BLOCK**3
+#: The bits of an entry that hold the span.
+_SPAN = (1 << SPAN_BITS) - 1
 #: A field that departs from its mean by more than this share of a voxel is bent.
 _BENT = 0.1
 #: A field that departs in a brick from a linear one by more than this share of a voxel is not judged by the brick.
@@ -46,12 +47,6 @@ _LAYERS = 8
 _SUB = 6
 #: Gauss point of the interval [-1/2, 1/2].
 _GAUSS = 0.28867513
-#: Float rounding, mm: a tile is culled only beyond it.
-_SLACK = 2e-3
-#: An entry of a tile's list: a span's number, and above it two bits for how each block of the tile lies to the surface.
-_SPAN_BITS = 15
-_OUTSIDE, _CROSSED, _INSIDE = 0, 1, 2
-
 vec3 = ti.math.vec3
 
 
@@ -66,8 +61,8 @@ def voxelize(scene: Scene, grid: Grid | None = None, dense: bool = False) -> Vol
     grid = grid or scene.grid.grid()
     require(grid.shape, BYTES_PER_VOXEL, f"scene '{scene.name}'")
     program, structures = compile_scene(scene)
-    if len(program.spans) >> _SPAN_BITS:
-        raise UserError(f"scene '{scene.name}' draws {len(program.spans)} copies; at most {(1 << _SPAN_BITS) - 1} fit")
+    if len(program.spans) >> SPAN_BITS:
+        raise UserError(f"scene '{scene.name}' draws {len(program.spans)} copies; at most {_SPAN} fit")
     top = torch.zeros(grid.shape, dtype=torch.uint8, device=device())
     under = torch.zeros_like(top)
     coverage = torch.full_like(top, 255)
@@ -79,22 +74,14 @@ def voxelize(scene: Scene, grid: Grid | None = None, dense: bool = False) -> Vol
 
 def paint(program: Program, grid: Grid, out: tuple[torch.Tensor, torch.Tensor, torch.Tensor], dense: bool) -> None:
     """Fill `out` (top, under, coverage) with the program's spans."""
+    lists = every_span(program, grid) if dense else cull(program, grid)
     whole, real = program.tables()
-    tiles = tuple(-(-n // TILE) for n in grid.shape)
     axes = torch.tensor(grid.axes, dtype=torch.float32).to(device())
     origin = torch.tensor(grid.origin, dtype=torch.float32).to(device())
-    lists = torch.empty((*tiles, len(program.spans)), dtype=torch.int32, device=device())
-    counts = torch.empty(tiles, dtype=torch.int32, device=device())
     clipped = program.family.all(dim=1).logical_not().to(torch.int32).to(device())
     family = program.family.to(torch.uint8).to(device())
-    if dense:
-        crossed = sum(_CROSSED << 2 * k for k in range(LANES)) << _SPAN_BITS
-        lists[:] = torch.arange(len(program.spans), dtype=torch.int32) + crossed
-        counts[:] = len(program.spans)
-    else:
-        _cull(lists, counts, program.code, program.params, whole, real, clipped, axes, origin)
     tables = (program.code, program.params, whole, real, clipped, family, axes, origin)
-    _fill(*out, lists, counts, *tables, int(dense))
+    _fill(*out, lists.first, lists.entries, *tables, int(dense))
 
 
 @ti.func
@@ -107,70 +94,6 @@ def _half_diagonal(axes: ti.template(), edge: ti.f32) -> ti.f32:
     return 0.5 * edge * ti.sqrt(square)
 
 
-@kernel
-def _cull(
-    lists: ti.types.ndarray(ti.i32, ndim=4),
-    counts: ti.types.ndarray(ti.i32, ndim=3),
-    code: ti.types.ndarray(ti.i32, ndim=2),
-    params: ti.types.ndarray(ti.f32, ndim=1),
-    whole: ti.types.ndarray(ti.i32, ndim=2),
-    real: ti.types.ndarray(ti.f32, ndim=2),
-    clipped: ti.types.ndarray(ti.i32, ndim=1),
-    axes: ti.types.ndarray(ti.f32, ndim=2),
-    origin: ti.types.ndarray(ti.f32, ndim=1),
-):
-    """Lists of the spans that matter to each tile, for 2 x 2 x 2 tiles at a time."""
-    half = _half_diagonal(axes, float(TILE)) + _SLACK
-    for gz, gy, gx in ti.ndrange((counts.shape[0] + 1) // 2, (counts.shape[1] + 1) // 2, (counts.shape[2] + 1) // 2):
-        tiles = _cells(axes, origin, 2 * TILE * gx, 2 * TILE * gy, 2 * TILE * gz, TILE)
-        listed = ti.Vector([0] * LANES)
-        for s in range(whole.shape[0]):
-            near = 0
-            for k in range(LANES):
-                near += _within(real, s, tiles, k, half)
-            side = ti.Vector([_OUTSIDE] * LANES)
-            for n in range(LANES + 1 if near > 0 else 0):
-                tile = n - 1
-                z, y, x = 2 * gz + (tile >> 2), 2 * gy + (tile >> 1 & 1), 2 * gx + (tile & 1)
-                in_grid = n > 0 and z < counts.shape[0] and y < counts.shape[1] and x < counts.shape[2]
-                blocks = ti.Vector([_INSIDE] * LANES)
-                if n == 0 or (in_grid and side[tile] == _CROSSED):
-                    points = tiles
-                    if n > 0:
-                        points = _cells(axes, origin, TILE * x, TILE * y, TILE * z, TILE // 2)
-                    d = field(code, params, whole[s, 0], whole[s, 1], points)
-                    blocks = _sides(d, points, real, s, half if n == 0 else 0.5 * half)
-                if n == 0:
-                    side = blocks
-                elif in_grid and side[tile] != _OUTSIDE:
-                    entry, inside = 0, 0
-                    for k in range(LANES):
-                        entry |= blocks[k] << _SPAN_BITS + 2 * k
-                        inside += int(blocks[k] == _INSIDE)
-                    if inside == LANES and clipped[whole[s, 2]] == 0:
-                        listed[tile] = 0  # it covers whatever was painted before
-                    if entry != 0:
-                        lists[z, y, x, listed[tile]] = entry + s
-                        listed[tile] += 1
-        for k in range(LANES):
-            z, y, x = 2 * gz + (k >> 2), 2 * gy + (k >> 1 & 1), 2 * gx + (k & 1)
-            if z < counts.shape[0] and y < counts.shape[1] and x < counts.shape[2]:
-                counts[z, y, x] = listed[k]
-
-
-@ti.func
-def _cells(axes: ti.template(), origin: ti.template(), x: ti.i32, y: ti.i32, z: ti.i32, edge: ti.i32):
-    """Middles (all x, then y, then z) of the 2 x 2 x 2 cells, `edge` voxels wide, from voxel (x, y, z) on."""
-    middles = ti.Vector([0.0] * (3 * LANES))
-    to_middle = 0.5 * (edge - 1)
-    for k in range(LANES):
-        i, j, h = x + edge * (k & 1), y + edge * (k >> 1 & 1), z + edge * (k >> 2)
-        p = position(axes, origin, i + to_middle, j + to_middle, h + to_middle)
-        for axis in ti.static(range(3)):
-            middles[axis * LANES + k] = p[axis]
-    return middles
-
-
 @ti.func
 def _within(real: ti.template(), s: ti.i32, points: ti.template(), k: ti.i32, slack: ti.f32) -> ti.i32:
     """Whether one of `points` is at most `slack` mm outside a span's ball."""
@@ -181,13 +104,13 @@ def _within(real: ti.template(), s: ti.i32, points: ti.template(), k: ti.i32, sl
 @ti.func
 def _sides(d: ti.template(), points: ti.template(), real: ti.template(), s: ti.i32, half: ti.f32):
     """How cells lie to a span's surface, given its field `d` in their middles `points` and half their diagonal (mm)."""
-    side = ti.Vector([_OUTSIDE] * LANES)
+    side = ti.Vector([OUTSIDE] * LANES)
     for k in range(LANES):
         if _within(real, s, points, k, half):
             if ti.abs(d[k]) <= real[s, 4] * half:
-                side[k] = _CROSSED
+                side[k] = CROSSED
             elif d[k] < 0.0:
-                side[k] = _INSIDE
+                side[k] = INSIDE
     return side
 
 
@@ -208,49 +131,6 @@ def _half_space(mean: ti.f32, gradient) -> ti.f32:
         share -= ti.max(a - m[j], 0.0) ** 3
         share += ti.max(a - 1.0 + m[j], 0.0) ** 3
     return ti.math.clamp(share / (6.0 * m.x * m.y * m.z), 0.0, 1.0)
-
-
-@ti.func
-def _cut(
-    code: ti.template(), params: ti.template(), start: ti.i32, stop: ti.i32, axes: ti.template(), origin: ti.template(),
-    index, bound: ti.f32,
-):  # fmt: skip
-    """How a span cuts the voxel at `index` (x, y, z): the share inside, and the plane mean + gradient . u = 0.
-
-    The share is exactly 0 or 1 where the field exceeds `bound` at the centre. The first batch of points holds the
-    centre and the tetrahedron; others, where the field is bent, a fine lattice.
-    """
-    mean, gradient, inside = 0.0, vec3(0.0), 0
-    share = -1.0
-    batch = 0
-    while share < 0.0:
-        points = ti.Vector([0.0] * (3 * LANES))
-        for k in range(LANES):
-            u = vec3(0.0)
-            if batch > 0:
-                u = _sub_voxel(ti.min((batch - 1) * LANES + k, _FINE**3 - 1), _FINE)
-            elif 1 <= k <= 4:
-                u = _tetrahedron(k - 1)
-            p = position(axes, origin, index.x + u.x, index.y + u.y, index.z + u.z)
-            for j in ti.static(range(3)):
-                points[j * LANES + k] = p[j]
-        d = field(code, params, start, stop, points)
-        if batch == 0:
-            for k in range(4):
-                mean += 0.25 * d[k + 1]
-                gradient += d[k + 1] * _tetrahedron(k) * (0.25 / (_GAUSS * _GAUSS))
-            bent = ti.abs(mean - d[0])
-            if ti.abs(d[0]) >= ti.min(bound, 0.5 * ti.abs(gradient).sum() + _MARGIN * bent):
-                share = float(d[0] < 0.0)
-            elif bent <= _BENT * gradient.norm():
-                share = _half_space(mean, gradient)
-        else:
-            for k in range(ti.min(LANES, _FINE**3 - (batch - 1) * LANES)):
-                inside += int(d[k] < 0.0)
-            if batch * LANES >= _FINE**3:
-                share = float(inside) / _FINE**3
-        batch += 1
-    return share, mean, gradient
 
 
 @ti.func
@@ -330,8 +210,8 @@ def _fill(
     top: ti.types.ndarray(ti.u8, ndim=3),
     under: ti.types.ndarray(ti.u8, ndim=3),
     coverage: ti.types.ndarray(ti.u8, ndim=3),
-    lists: ti.types.ndarray(ti.i32, ndim=4),
-    counts: ti.types.ndarray(ti.i32, ndim=3),
+    first: ti.types.ndarray(ti.i32, ndim=1),
+    entries: ti.types.ndarray(ti.i32, ndim=1),
     code: ti.types.ndarray(ti.i32, ndim=2),
     params: ti.types.ndarray(ti.f32, ndim=1),
     whole: ti.types.ndarray(ti.i32, ndim=2),
@@ -342,80 +222,124 @@ def _fill(
     origin: ti.types.ndarray(ti.f32, ndim=1),
     dense: ti.i32,
 ):
-    """Blocks of 2 x 2 x 2 bricks; `dense` evaluates every span everywhere, without changing what comes out."""
+    """Blocks of 2 x 2 x 2 bricks; `dense` evaluates every span everywhere, without changing what comes out.
+
+    For each span `stage` goes from the bricks' middles (0) to the voxels of each brick (1 to 8). Voxels of a brick
+    whose share is not known from that are `waiting`, as bits, and done one by one: `batch` 0 is the centre and the
+    tetrahedron, further ones are the fine lattice. `field` stands in one place, for compilers take seconds on it.
+    """
     half = _half_diagonal(axes, 1.0)
     spread = vec3(0.0)  # of the Laplacian on the axes: curvature is as likely along each, per mm
     for j, k in ti.static(ti.ndrange(3, 3)):
         spread[k] += axes[j, k] * axes[j, k]
     spread /= spread.sum()
-    for bz, by, bx in ti.ndrange((top.shape[0] + 3) // 4, (top.shape[1] + 3) // 4, (top.shape[2] + 3) // 4):
-        tz, ty, tx = 4 * bz // TILE, 4 * by // TILE, 4 * bx // TILE
-        listed = counts[tz, ty, tx]
-        if listed > 0:
-            base, layers = ti.Vector([0] * _BLOCK), ti.Vector([0] * _BLOCK)
-            share = ti.Vector([0.0] * _BLOCK)  # of the voxel's last layer
-            rows, planes = ti.Vector([0] * (_BLOCK * _LAYERS)), ti.Vector([0.0] * (4 * _BLOCK * _LAYERS))
+    for bz, by, bx in ti.ndrange(
+        (top.shape[0] + BLOCK - 1) // BLOCK, (top.shape[1] + BLOCK - 1) // BLOCK, (top.shape[2] + BLOCK - 1) // BLOCK
+    ):
+        ny, nx = (top.shape[1] + TILE - 1) // TILE, (top.shape[2] + TILE - 1) // TILE
+        tile = ((bz // 2) * ny + by // 2) * nx + bx // 2
+        if first[tile + 1] > first[tile]:
+            base, layers = ti.Vector([0] * _VOXELS), ti.Vector([0] * _VOXELS)
+            share = ti.Vector([0.0] * _VOXELS)  # of the voxel's last layer
+            rows, planes = ti.Vector([0] * (_VOXELS * _LAYERS)), ti.Vector([0.0] * (4 * _VOXELS * _LAYERS))
             block = (bx & 1) + 2 * (by & 1) + 4 * (bz & 1)
-            for i in range(listed):
-                entry = lists[tz, ty, tx, i]
-                s = entry & ((1 << _SPAN_BITS) - 1)
-                whole_block = entry >> _SPAN_BITS + 2 * block & 3
+            for i in range(first[tile], first[tile + 1]):
+                s = entries[i] & _SPAN
+                whole_block = entries[i] >> SPAN_BITS + 2 * block & 3
                 row = whole[s, 2]
-                rough = whole[s, 3] != 0
+                free, creased = clipped[row] == 0, whole[s, 3] == CREASED
                 bound = real[s, 4] * half
                 side, middle = ti.Vector([whole_block] * LANES), ti.Vector([0.0] * LANES)
-                for n in range(0 if whole_block == _OUTSIDE else LANES + 1):
-                    brick = n - 1
-                    x, y, z, edge = 4 * bx, 4 * by, 4 * bz, 2
-                    crossed = whole_block == _CROSSED
-                    if n > 0:
+                part, plane = ti.Vector([0.0] * LANES), ti.Vector([0.0] * (4 * LANES))
+                waiting, batch, inside = 0, 0, 0
+                stage = LANES + 1 if whole_block == OUTSIDE else 0
+                while stage <= LANES:
+                    brick = stage - 1
+                    x, y, z, edge = BLOCK * bx, BLOCK * by, BLOCK * bz, 2
+                    crossed = whole_block == CROSSED
+                    if stage > 0:
                         x, y, z, edge = x + 2 * (brick & 1), y + 2 * (brick >> 1 & 1), z + 2 * (brick >> 2), 1
-                        crossed = side[brick] == _CROSSED
-                    d = ti.Vector([0.0] * LANES)
+                        crossed = side[brick] == CROSSED
+                    voxel = _lowest(waiting)
+                    points, d = ti.Vector([0.0] * (3 * LANES)), ti.Vector([0.0] * LANES)
                     if crossed or dense:
-                        points = _cells(axes, origin, x, y, z, edge)
-                        d = field(code, params, whole[s, 0], whole[s, 1], points)
-                        if n == 0 and crossed:
-                            side, middle = _sides(d, points, real, s, 2.0 * half + _SLACK), d
-                    if n > 0 and side[brick] != _OUTSIDE:
-                        gradient, mixed, laplacian, bent = vec3(0.0), vec3(0.0), 0.0, 0.0
-                        if side[brick] == _CROSSED:
-                            gradient, mixed, laplacian, bent = _curvature(middle[brick], d)
-                        known = not (rough or bent > _CURVED * gradient.norm())
                         for k in range(LANES):
-                            v = brick * LANES + k
-                            part, mean, there = 1.0, -1e9, vec3(0.0)
-                            if side[brick] == _CROSSED:
-                                u = vec3(k & 1, k >> 1 & 1, k >> 2)
-                                there = gradient + laplacian * spread * (u - 0.5)
-                                there.x += mixed.z * (u.y - 0.5) + mixed.y * (u.z - 0.5)
-                                there.y += mixed.z * (u.x - 0.5) + mixed.x * (u.z - 0.5)
-                                there.z += mixed.y * (u.x - 0.5) + mixed.x * (u.y - 0.5)
-                                mean = d[k] + laplacian / 24.0
-                                if ti.abs(d[k]) >= ti.min(bound, 0.5 * ti.abs(there).sum() + _MARGIN * bent):
-                                    part = float(d[k] < 0.0)
-                                elif known:
-                                    part = _half_space(mean, there)
+                            u = vec3(k & 1, k >> 1 & 1, k >> 2) * edge + 0.5 * (edge - 1)
+                            if waiting != 0:
+                                u = vec3(voxel & 1, voxel >> 1 & 1, voxel >> 2)
+                                if batch > 0:
+                                    u += _sub_voxel(ti.min((batch - 1) * LANES + k, _FINE**3 - 1), _FINE)
+                                elif 1 <= k <= 4:
+                                    u += _tetrahedron(k - 1)
+                            p = position(axes, origin, x + u.x, y + u.y, z + u.z)
+                            for j in ti.static(range(3)):
+                                points[j * LANES + k] = p[j]
+                        d = field(code, params, whole[s, 0], whole[s, 1], points)
+                    if stage == 0:
+                        if crossed:
+                            side, middle = _sides(d, points, real, s, 2.0 * half + SLACK), d
+                    elif waiting == 0:
+                        gradient, mixed, laplacian, bent = _curvature(middle[brick], d)
+                        judged = whole[s, 3] == 0 and bent <= _CURVED * gradient.norm()
+                        for k in range(LANES):
+                            part[k], plane[4 * k] = float(side[brick] == INSIDE), -1e9
+                            if crossed:
+                                u = vec3(k & 1, k >> 1 & 1, k >> 2) - 0.5
+                                there = gradient + laplacian * spread * u
+                                there.x += mixed.z * u.y + mixed.y * u.z
+                                there.y += mixed.z * u.x + mixed.x * u.z
+                                there.z += mixed.y * u.x + mixed.x * u.y
+                                if ti.abs(d[k]) >= _reach(bound, there, bent, creased):
+                                    part[k] = float(d[k] < 0.0)
+                                elif judged:
+                                    part[k] = _half_space(d[k] + laplacian / 24.0, there)
+                                    _put(plane, k, d[k] + laplacian / 24.0, there)
                                 else:
-                                    part, mean, there = _cut(
-                                        code, params, whole[s, 0], whole[s, 1], axes, origin, vec3(x, y, z) + u, bound
-                                    )
-                            free = clipped[row] == 0
-                            alone = layers[v] == 0
-                            fits = free or family[row, base[v]] != 0
-                            if part >= 1.0 and (free or (alone and fits)):
-                                base[v], layers[v] = row, 0  # it covers whatever was painted before
-                            elif part > 0.0 and (fits or not alone):
-                                q = v * _LAYERS + ti.min(layers[v], _LAYERS - 1)
-                                rows[q], share[v] = row, part
-                                planes[4 * q] = mean if part < 1.0 else -1e9
-                                for j in ti.static(range(3)):
-                                    planes[4 * q + 1 + j] = there[j]
-                                layers[v] = ti.min(layers[v], _LAYERS - 1) + 1
-            for v in range(_BLOCK):
-                x = 4 * bx + 2 * (v >> 3 & 1) + (v & 1)
-                y = 4 * by + 2 * (v >> 4 & 1) + (v >> 1 & 1)
-                z = 4 * bz + 2 * (v >> 5) + (v >> 2 & 1)
+                                    waiting |= 1 << k
+                    elif batch == 0:
+                        mean, gradient = 0.0, vec3(0.0)
+                        for k in range(4):
+                            mean += 0.25 * d[k + 1]
+                            gradient += d[k + 1] * _tetrahedron(k) * (0.25 / (_GAUSS * _GAUSS))
+                        _put(plane, voxel, mean, gradient)
+                        bent = ti.abs(mean - d[0])
+                        if ti.abs(d[0]) >= _reach(bound, gradient, bent, creased):
+                            part[voxel] = float(d[0] < 0.0)
+                            waiting &= waiting - 1
+                        elif bent <= _BENT * gradient.norm():
+                            part[voxel] = _half_space(mean, gradient)
+                            waiting &= waiting - 1
+                        else:
+                            batch, inside = 1, 0
+                    else:
+                        for k in range(ti.min(LANES, _FINE**3 - (batch - 1) * LANES)):
+                            inside += int(d[k] < 0.0)
+                        batch += 1
+                        if (batch - 1) * LANES >= _FINE**3:
+                            part[voxel] = float(inside) / _FINE**3
+                            waiting &= waiting - 1
+                            batch = 0
+                    if waiting == 0:
+                        if stage > 0 and side[brick] != OUTSIDE:
+                            for k in range(LANES):
+                                v = brick * LANES + k
+                                alone = layers[v] == 0
+                                fits = free or family[row, base[v]] != 0
+                                if part[k] >= 1.0 and (free or (alone and fits)):
+                                    base[v], layers[v] = row, 0  # it covers whatever was painted before
+                                elif part[k] > 0.0 and (fits or not alone):
+                                    q = v * _LAYERS + ti.min(layers[v], _LAYERS - 1)
+                                    rows[q], share[v] = row, part[k]
+                                    for j in ti.static(range(4)):
+                                        planes[4 * q + j] = plane[4 * k + j]
+                                    if part[k] >= 1.0:
+                                        planes[4 * q] = -1e9
+                                    layers[v] = ti.min(layers[v], _LAYERS - 1) + 1
+                        stage += 1
+            for v in range(_VOXELS):
+                x = BLOCK * bx + 2 * (v >> 3 & 1) + (v & 1)
+                y = BLOCK * by + 2 * (v >> 4 & 1) + (v >> 1 & 1)
+                z = BLOCK * bz + 2 * (v >> 5) + (v >> 2 & 1)
                 if x < top.shape[2] and y < top.shape[1] and z < top.shape[0]:
                     a, b, most = base[v], base[v], 1.0
                     if layers[v] == 1:
@@ -423,6 +347,30 @@ def _fill(
                     elif layers[v] > 1:
                         a, b, most = _share_out(base[v], rows, planes, v * _LAYERS, layers[v], clipped, family)
                     _write(top, under, coverage, z, y, x, a, b, most)
+
+
+@ti.func
+def _reach(bound: ti.f32, gradient, bent: ti.f32, creased: ti.i32) -> ti.f32:
+    """The value at a voxel's centre from which on no surface crosses it: by the Lipschitz bound, or by what a field of
+    that gradient changes by in a voxel and a multiple of its bend."""
+    return bound if creased else ti.min(bound, 0.5 * ti.abs(gradient).sum() + _MARGIN * bent)
+
+
+@ti.func
+def _lowest(bits: ti.i32) -> ti.i32:
+    """The number of the lowest bit that is set."""
+    n = 0
+    while n < LANES and bits >> n & 1 == 0:
+        n += 1
+    return n
+
+
+@ti.func
+def _put(plane: ti.template(), k: ti.i32, mean: ti.f32, gradient):
+    """Set the k-th of some planes, mean + gradient . u = 0."""
+    plane[4 * k] = mean
+    for j in ti.static(range(3)):
+        plane[4 * k + 1 + j] = gradient[j]
 
 
 @ti.func
