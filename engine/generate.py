@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from engine.errors import UserError
 from engine.grid import Grid
@@ -46,10 +47,20 @@ def draw(
     """
     drawn = scene.sample(seed, index)
     volume = voxelize(drawn, grid)
-    images = {
-        name: protocol_of(drawn, name).render(volume, Stream.of(drawn.seed, "image", name)) for name in modalities
-    }
-    return Sample(f"{scene.name}_{index:04d}", drawn, volume, images)
+    if volume.displacement is not None:
+        volume = replace(volume, rest=partial(voxelize, drawn.at(0.0), grid))
+    return Sample(f"{scene.name}_{index:04d}", drawn, volume, _scan(drawn, volume, modalities))
+
+
+def moved(sample: Sample, phase: float) -> Sample:
+    """`sample` at another phase of its scene's motion, in [0, 1): what `draw` of that moment gives."""
+    drawn, still = sample.scene.at(phase), sample.volume.still
+    volume = replace(voxelize(drawn, still.grid), rest=lambda: still)
+    return replace(sample, scene=drawn, volume=volume, images=_scan(drawn, volume, tuple(sample.images)))
+
+
+def _scan(drawn: Scene, volume: Volume, modalities: Sequence[str]) -> dict[str, Image]:
+    return {name: protocol_of(drawn, name).render(volume, Stream.of(drawn.seed, "image", name)) for name in modalities}
 
 
 def protocol_of(drawn: Scene, modality: str) -> Protocol:

@@ -100,6 +100,22 @@ def test_a_tissue_keeps_its_mean(kind):
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)
+def test_patterns_move_with_the_tissue(kind):
+    """By whole voxels: what a voxel shows is what the voxel at its tissue's place showed."""
+    volume = uniform(tissue_with(EXAMPLES[kind]), n=40, spacing=1.0)
+    steps = np.array([3, -2, 4])
+    field = torch.from_numpy(np.broadcast_to(steps.astype(np.float32), (*volume.grid.shape, 3)).copy())
+    later = replace(volume, phase=0.5, displacement=field.to(volume.top.device), rest=lambda: volume)
+    first, then = (heterogeneity(v, [0, 0.1], STREAM).cpu().numpy() for v in (volume, later))
+    came, now = first[4:, :-2, 3:], then[:-4, 2:, :-3]
+    assert now - now.mean() == pytest.approx(came - came.mean(), abs=2e-4)
+    assert now.mean() == pytest.approx(came.mean(), abs=5e-3)
+    # what comes in over the grid's edge is tissue like any other, not the edge drawn out
+    if kind != "gradient":
+        assert np.abs(np.diff(then[-4:], axis=0)).mean() > 0.5 * np.abs(np.diff(then[:-4], axis=0)).mean()
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
 def test_the_same_for_any_number_of_threads(kind):
     volume = uniform(tissue_with(EXAMPLES["noise"], EXAMPLES[kind]), n=24, spacing=2.0)
     for protocol in (MR(), CT()):
