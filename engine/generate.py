@@ -12,6 +12,8 @@ from engine.random import Stream
 from engine.render.protocol import Protocol
 from engine.render.protocols import PROTOCOLS
 from engine.scene import Scene
+from engine.scene.sample import Scattered
+from engine.scene.sample import draw as draw_scene
 from engine.volume import Image, Volume
 from engine.voxelize import voxelize
 
@@ -27,12 +29,14 @@ class Sample:
         scene: the drawn scene; `draw` of it gives this sample again.
         volume: labels and coverage.
         images: by modality, on the volume's grid.
+        scattered: how many copies of scattered structures found a place.
     """
 
     name: str
     scene: Scene
     volume: Volume
     images: dict[str, Image]
+    scattered: tuple[Scattered, ...] = ()
 
 
 def draw(
@@ -45,11 +49,13 @@ def draw(
         modalities: which images to make, of `ct`, `mr`, `us`; may be empty.
         grid: the grid to use instead of the scene's own.
     """
-    drawn = scene.sample(seed, index)
+    drawing = draw_scene(scene, seed, index)
+    drawn = drawing.scene
     volume = voxelize(drawn, grid)
     if volume.displacement is not None:
         volume = replace(volume, rest=partial(voxelize, drawn.at(0.0), grid))
-    return Sample(f"{scene.name}_{index:04d}", drawn, volume, _scan(drawn, volume, modalities))
+    images = _scan(drawn, volume, modalities)
+    return Sample(f"{scene.name}_{index:04d}", drawn, volume, images, drawing.scattered)
 
 
 def moved(sample: Sample, phase: float) -> Sample:
