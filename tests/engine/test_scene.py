@@ -47,6 +47,8 @@ WRONG = {
     "distribution": ("organ: {kind: sphere, radius: {unifrom: [1, 2]}, material: liver}", "'unifrom' is no way to write a number", "did you mean 'uniform'?", 5, 34),
     "variable": ("organ: {kind: sphere, radius: $rr, material: liver}", "variable 'rr' is not defined", "", 5, 33),
     "expression": ("organ: {kind: sphere, radius: {expr: __import__('os')}, material: liver}", "is not allowed in an expression", "", 5, 25),
+    "comma": ("organ: {kind: sphere, radius: {expr: max(3, 2 * min(4, 5))}, material: liver}", 'put the expression in quotes: {expr: "max(3, 2 * min(4, 5))"}', "", 5, 25),
+    "bracket": ("organ: {kind: sphere, radius: {expr: '2 * (3 + 1'}, material: liver}", "cannot read '2 * (3 + 1'", "", 5, 25),
     "material": ("organ: {kind: sphere, radius: 3, material: livr}", "material 'livr' is not defined", "did you mean 'liver'?", 5, 46),
     "parent": ("organ: {kind: sphere, radius: 3, material: liver, inside: boddy}", "structure 'boddy' is not defined", "", 5, 61),
     "itself": ("organ: {kind: sphere, radius: 3, material: liver, inside: organ}", "refers to 'organ', which comes later", "", 5, 61),
