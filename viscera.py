@@ -318,7 +318,7 @@ def info(as_json: bool) -> None:
     import psutil
     import torch
 
-    names = "viscera numpy scipy taichi torch torchvision sam2 pydantic trimesh pyvista opensimplex simpleitk"
+    names = "viscera numpy scipy taichi torch torchvision sam2 pydantic trimesh libigl pyvista opensimplex simpleitk"
     facts: dict[str, Any] = {"python": platform.python_version(), "system": platform.platform()}
     for name in names.split():
         try:

@@ -110,6 +110,7 @@ def test_info_is_json_where_asked(run):
     facts = json.loads(run("info", "--json")[1])
     assert facts["scenes"][:1] == ["abdomen"]
     assert facts["torch"]
+    assert facts["libigl"]
     assert "taichi" in run("info")[1]
 
 
