@@ -12,6 +12,7 @@ from engine.random import Stream
 from engine.render.ct import CT
 from engine.render.mr import MR
 from engine.render.texture import heterogeneity
+from engine.render.us.acoustics import Medium
 from engine.tissue import Material, resolve
 from tests.engine.phantoms import box, build, renders, sphere, uniform
 
@@ -97,6 +98,20 @@ def test_a_tissue_keeps_its_mean(kind):
     means = np.array([float((factor * share).sum() / share.sum()) for factor in draws])
     assert abs(means.mean() - 1) <= 3 * means.std() / math.sqrt(len(means)) + 1e-6
     assert all(bool((factor[share == 0] == 1).all()) for factor in draws)
+
+
+def test_mr_and_ultrasound_may_see_a_pattern_apart():
+    """Septa that are dark in MR and bright in ultrasound, at the same places."""
+    apart, shared = (
+        uniform(tissue_with({**LOBULES, **more}), n=32, spacing=1.0) for more in ({"mr": -0.3, "us": 0.4}, {})
+    )
+    mr, us = (heterogeneity(apart, [0, 0], STREAM, of) - 1 for of in ("mr", "us"))
+    assert torch.allclose(us, mr * (0.4 / -0.3), atol=1e-5)
+    both = [heterogeneity(shared, [0, 0], STREAM, of) for of in ("mr", "us")]
+    assert torch.equal(*both)
+    assert torch.allclose(both[0] - 1, mr * (-0.2 / -0.3), atol=1e-5)
+    scatter = Medium.of(apart, 3.5, STREAM).scatter
+    assert torch.allclose(scatter / scatter.mean() - 1, us, atol=2e-3)
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)
