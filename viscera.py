@@ -103,20 +103,31 @@ def _schema() -> dict[str, Any]:
 @cli.command()
 @click.argument("scenes", nargs=-1, required=True)
 def validate(scenes: tuple[str, ...]) -> None:
-    """Check scene files: 0 = valid, 2 = errors, located."""
+    """Check scene files: 0 = valid, 2 = errors, located. Says where scattered copies find no place."""
     from engine.scene import Scene
+    from engine.scene.sample import draw
 
     wrong = 0
     for name in scenes:
         try:
             scene = Scene.load(scene_path(name))
+            unplaced = draw(scene, scene.seed).unplaced if _scatters(scene) else ()
         except UserError as error:
             click.echo(error, err=True)
             wrong += 1
         else:
             click.echo(f"{name}: valid; {len(scene.structures)} structures, {len(scene.labels())} labels")
+            for one in unplaced:
+                click.echo(f"warning: {name}: {one}", err=True)
     if wrong:
         sys.exit(2)
+
+
+def _scatters(scene: Any) -> bool:
+    """Whether a scene places copies at random; only drawing it shows whether there is room for them."""
+    from engine.scene.labels import variants
+
+    return any(variant.scatter is not None for body in scene.structures.values() for variant in variants(body))
 
 
 @cli.command()
@@ -148,6 +159,9 @@ def generate(scenes: tuple[str, ...], phases: int | None, **options: Any) -> Non
     done = write(Request(loaded, phases=phases or 0, **options))
     kept = f", {len(done.kept)} were there already" if done.kept else ""
     click.echo(f"{done.out}: {len(done.made)} volumes written{kept}")
+    for scene, unplaced in done.unplaced.items():
+        for one in unplaced:
+            click.echo(f"warning: {scene}: {one}", err=True)
 
 
 @cli.command()
@@ -304,7 +318,7 @@ def info(as_json: bool) -> None:
     import psutil
     import torch
 
-    names = "viscera numpy scipy taichi torch torchvision sam2 pydantic trimesh pyvista opensimplex simpleitk"
+    names = "viscera numpy scipy taichi torch torchvision sam2 pydantic trimesh libigl pyvista opensimplex simpleitk"
     facts: dict[str, Any] = {"python": platform.python_version(), "system": platform.platform()}
     for name in names.split():
         try:

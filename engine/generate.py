@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from engine.errors import UserError
 from engine.grid import Grid
@@ -11,6 +12,8 @@ from engine.random import Stream
 from engine.render.protocol import Protocol
 from engine.render.protocols import PROTOCOLS
 from engine.scene import Scene
+from engine.scene.sample import Scattered
+from engine.scene.sample import draw as draw_scene
 from engine.volume import Image, Volume
 from engine.voxelize import voxelize
 
@@ -26,12 +29,14 @@ class Sample:
         scene: the drawn scene; `draw` of it gives this sample again.
         volume: labels and coverage.
         images: by modality, on the volume's grid.
+        scattered: how many copies of scattered structures found a place.
     """
 
     name: str
     scene: Scene
     volume: Volume
     images: dict[str, Image]
+    scattered: tuple[Scattered, ...] = ()
 
 
 def draw(
@@ -44,12 +49,24 @@ def draw(
         modalities: which images to make, of `ct`, `mr`, `us`; may be empty.
         grid: the grid to use instead of the scene's own.
     """
-    drawn = scene.sample(seed, index)
+    drawing = draw_scene(scene, seed, index)
+    drawn = drawing.scene
     volume = voxelize(drawn, grid)
-    images = {
-        name: protocol_of(drawn, name).render(volume, Stream.of(drawn.seed, "image", name)) for name in modalities
-    }
-    return Sample(f"{scene.name}_{index:04d}", drawn, volume, images)
+    if volume.displacement is not None:
+        volume = replace(volume, rest=partial(voxelize, drawn.at(0.0), grid))
+    images = _scan(drawn, volume, modalities)
+    return Sample(f"{scene.name}_{index:04d}", drawn, volume, images, drawing.scattered)
+
+
+def moved(sample: Sample, phase: float) -> Sample:
+    """`sample` at another phase of its scene's motion, in [0, 1): what `draw` of that moment gives."""
+    drawn, still = sample.scene.at(phase), sample.volume.still
+    volume = replace(voxelize(drawn, still.grid), rest=lambda: still)
+    return replace(sample, scene=drawn, volume=volume, images=_scan(drawn, volume, tuple(sample.images)))
+
+
+def _scan(drawn: Scene, volume: Volume, modalities: Sequence[str]) -> dict[str, Image]:
+    return {name: protocol_of(drawn, name).render(volume, Stream.of(drawn.seed, "image", name)) for name in modalities}
 
 
 def protocol_of(drawn: Scene, modality: str) -> Protocol:

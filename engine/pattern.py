@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,10 @@ from engine.vary import Number
 
 if TYPE_CHECKING:
     from engine.volume import Volume
+
+
+#: What varies: MR signal, ultrasound's scatterers, mass density.
+Property = Literal["mr", "us", "density"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class Canvas:
 class Pattern(Strict):
     """A variation within a tissue, seen by MR and ultrasound as `signal` and by CT as `density`.
 
-    A subclass has a `kind: Literal[...]` field.
+    `mr` and `us` set the two apart where they differ: septa in fat are dark in MR and bright in ultrasound. A subclass
+    has a `kind: Literal[...]` field.
     """
 
     signal: Number | None = Field(
@@ -51,11 +56,22 @@ class Pattern(Strict):
     density: Number | None = Field(
         None, description="how strongly mass density varies, relative to its mean; the tissue's texture_density"
     )
+    mr: Number | None = Field(None, description="how strongly MR signal varies, in place of `signal`")
+    us: Number | None = Field(None, description="how strongly ultrasound's scatterers vary, in place of `signal`")
+
+    def strength(self, of: Property) -> float | None:
+        """How strongly a property varies; None leaves it to the tissue."""
+        own = getattr(self, of)
+        return self.signal if own is None and of != "density" else own
+
+    def bare(self) -> Pattern:
+        """The pattern without its strengths: equal ones share a field."""
+        return self.model_copy(update={"signal": None, "density": None, "mr": None, "us": None})
 
     def variation(self, volume: Volume, amounts: Sequence[float], canvas: Canvas) -> torch.Tensor:
         """What the pattern adds to the factor, float32 `[z, y, x]`, at the strength `amounts[row]` of each structure.
 
-        `signal` and `density` themselves are in `amounts` already.
+        The pattern's own strengths are in `amounts` already.
         """
         raise NotImplementedError
 

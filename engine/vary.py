@@ -127,6 +127,21 @@ class Expression(Distribution):
 
     expr: str
 
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        """YAML ends a word without quotes at a comma: `{expr: max(a, 1)}` holds the keys `expr: max(a` and `1)`."""
+        start = value.get("expr") if isinstance(value, Mapping) else None
+        if isinstance(start, str) and start.count("(") > start.count(")"):
+            rest = [str(key) for key, held in value.items() if held is None]
+            if rest:
+                raise PydanticCustomError(
+                    "expression",
+                    "a comma ends '{start}'; put the expression in quotes: {expr: \"{whole}\"}",
+                    {"start": start, "whole": ", ".join([start, *rest])},
+                )
+        return value
+
     @model_validator(mode="after")
     def _parses(self):
         names(self.expr)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ class Volume:
         phase: of the scene's motions, in [0, 1).
         displacement: float32 `[z, y, x, 3]`, mm (`engine.displacement`): where each voxel's tissue was at phase 0;
             None where nothing has moved.
+        rest: makes the volume at phase 0, where something has moved.
     """
 
     grid: Grid
@@ -63,6 +65,12 @@ class Volume:
     structures: tuple[Structure, ...]
     phase: float = 0.0
     displacement: torch.Tensor | None = None
+    rest: Callable[[], Volume] | None = None
+
+    @cached_property
+    def still(self) -> Volume:
+        """The volume at phase 0, with everything in its place; this one where nothing has moved."""
+        return self if self.rest is None else self.rest()
 
     @property
     def moment(self) -> tuple[str, ...]:
@@ -112,20 +120,26 @@ class Volume:
         """Volume of a structure in mm^3, counted by coverage."""
         return float(self.fraction(group, children).sum(dtype=torch.float64)) * self.grid.voxel_volume
 
+    def steps(self) -> torch.Tensor | None:
+        """The displacement in voxels along the grid's own axes, float32 `[z, y, x, 3]`, ordered x, y, z."""
+        if self.displacement is None:
+            return None
+        from_mm = torch.from_numpy(np.linalg.inv(self.grid.axes).astype(np.float32))
+        return self.displacement @ from_mm.T.to(self.displacement.device)
+
     def carried(self, field: torch.Tensor) -> torch.Tensor:
-        """A field of phase 0 `[z, y, x]`, carried along with the tissue to the volume's phase.
+        """A field of phase 0 `[z, y, x]` that repeats with the grid, carried with the tissue to the volume's phase.
 
         Each voxel takes the value of the nearest voxel to where its tissue was: interpolation would smooth the field,
         more in some phases than in others.
         """
-        if self.displacement is None:
+        steps = self.steps()
+        if steps is None:
             return field
-        from_mm = torch.from_numpy(np.linalg.inv(self.grid.axes).astype(np.float32)).to(field.device)
-        steps = self.displacement.to(field.device) @ from_mm.T
         index = []
         for axis, n in enumerate(field.shape):
             own = torch.arange(n, device=field.device).view([-1 if k == axis else 1 for k in range(3)])
-            index.append((own + steps[..., 2 - axis].round().long()).clamp_(0, n - 1))
+            index.append((own + steps[..., 2 - axis].to(field.device).round().long()).remainder_(n))
         return field[tuple(index)]
 
     @staticmethod

@@ -1,6 +1,7 @@
 """The command line: what it says, what it writes, how it ends."""
 
 import json
+import re
 
 import nibabel as nib
 import numpy as np
@@ -70,6 +71,21 @@ def test_invalid_scenes_end_with_2_and_name_all(run, scene):
     assert "the gallery has no such scene; it has: abdomen" in err
 
 
+def test_copies_that_find_no_place_are_told_of_once(run, scene, tmp_path):
+    crowded = scene.with_name("crowded.yaml")
+    stones = "  stones: {kind: sphere, radius: 9, material: stone, scatter: {region: organ, count: 40}}\n"
+    crowded.write_text(SCENE.replace("name: small", "name: crowded") + stones)
+    code, out, err = run("validate", crowded)
+    assert code == 0
+    assert "crowded.yaml: valid" in out
+    assert re.fullmatch(r"warning: \S*crowded.yaml: 'stones': \d of 40 copies found a place; .*\n", err)
+    options = ("--count", 3, "--size", 16, "--modalities", "ct", "--out", tmp_path / "data")
+    code, out, err = run("generate", crowded, scene, *options, "--workers", 1)
+    assert code == 0
+    assert re.fullmatch(r"warning: crowded: 'stones': \d+ of 120 copies found a place; .*\n", err)
+    assert run("generate", crowded, scene, *options)[2] == ""  # nothing was drawn
+
+
 def test_schema_accepts_the_gallery_and_refuses_mistakes(run):
     _, out, _ = run("schema")
     check = Draft202012Validator(json.loads(out))
@@ -94,6 +110,7 @@ def test_info_is_json_where_asked(run):
     facts = json.loads(run("info", "--json")[1])
     assert facts["scenes"][:1] == ["abdomen"]
     assert facts["torch"]
+    assert facts["libigl"]
     assert "taichi" in run("info")[1]
 
 

@@ -33,7 +33,13 @@ __all__ = [
     "normal", "scene", "sin", "sqrt", "structure", "uniform", "var",
 ]  # fmt: skip
 
-for _name, _function in {**solid.SHAPES, **solid.COMBINES, **builder.PARTS, **builder.PROTOCOLS}.items():
+for _name, _function in {
+    **solid.SHAPES,
+    **solid.COMBINES,
+    **builder.PARTS,
+    **builder.MOTIONS,
+    **builder.PROTOCOLS,
+}.items():
     if _name in __all__:
         raise ValueError(f"'{_name}' is a word of engine.author already; register it under another name")
     globals()[_name] = _function

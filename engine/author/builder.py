@@ -9,7 +9,7 @@ from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, create_model, model_validator
 
-from engine import tissue
+from engine import nodes, tissue
 from engine.author.call import EITHER, KEYWORD, bound, checked, documented, function_of, parameters, titled
 from engine.author.quantity import Drawn
 from engine.author.solid import Solid
@@ -37,6 +37,14 @@ class Piece(Value):
 
     def __repr__(self) -> str:
         return f"{type(self.model).__name__}({self.written()})"
+
+
+@dataclass(frozen=True, repr=False)
+class Motion(Piece):
+    """A motion of the whole world, an entry of a scene's `motion`."""
+
+    def written(self) -> dict[str, Any]:
+        return {_MOTION_NAMES[type(self.model)]: written(self.model)}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -124,9 +132,18 @@ class SceneBuilder:
     head: Any
     used: tuple[Named, ...] = ()
     structures: dict[str, Structure | Drawn] = field(default_factory=dict)
+    motions: list[Motion] = field(default_factory=list)
     protocols: list[Piece] = field(default_factory=list)
 
     add = titled(_add, "add", _ADD, "Add a structure, or a `choice` of several.\n\n" + documented(StructureFields))
+
+    def move(self, *motions: Motion) -> SceneBuilder:
+        """Add motions that carry the whole world through a cycle; the first acts first."""
+        for motion in motions:
+            if not isinstance(motion, Motion):
+                raise UserError(f"move: takes {', '.join(f'{name}(...)' for name in MOTIONS)}, got {motion!r}")
+        self.motions.extend(motions)
+        return self
 
     def acquire(self, *protocols: Piece) -> SceneBuilder:
         """Add protocols; of several for one modality each draw takes one."""
@@ -140,9 +157,10 @@ class SceneBuilder:
         """The scene as a file would hold it."""
         head = written(self.head)
         grid = {name: head.pop(name) for name in GridSpec.model_fields if name in head}
-        sections = _sections(needs((self.used, list(self.structures.values()), self.protocols)))
-        acquire = {"acquire": written(self.protocols)} if self.protocols else {}
-        return {"viscera": 1, **head, "grid": grid, **sections, "structures": written(self.structures), **acquire}
+        sections = _sections(needs((self.used, list(self.structures.values()), self.motions, self.protocols)))
+        listed = {"motion": written(self.motions), "acquire": written(self.protocols)}
+        rest = {name: entries for name, entries in listed.items() if entries}
+        return {"viscera": 1, **head, "grid": grid, **sections, "structures": written(self.structures), **rest}
 
     def build(self) -> Scene:
         """The scene, checked as a file is; SceneError with every mistake in it."""
@@ -193,7 +211,7 @@ class _HeadFields(Strict):
         }
 
 
-_ELSEWHERE = {"viscera", "grid", "include", "drawn", "vars", "materials", "structures", "acquire"}
+_ELSEWHERE = {"viscera", "grid", "include", "drawn", "vars", "materials", "structures", "motion", "acquire"}
 _HEAD = {name: f for name, f in Scene.model_fields.items() if name not in _ELSEWHERE} | GridSpec.model_fields
 _Head: Any = create_model(
     "_Head",
@@ -240,9 +258,17 @@ _PARTS = {
     for name, f in StructureFields.model_fields.items()
     if name not in Placed.model_fields
     for model in _models(f.annotation)
+} | {
+    model.__name__.lower(): model
+    for motion in nodes.MOTIONS.values()
+    for f in motion.model_fields.values()
+    for model in _models(f.annotation)
 }
-#: Functions for what structures' fields hold: repeat, mirror, scatter, region.
+#: Functions for what fields of structures and motions hold: repeat, mirror, scatter, region, ...; column.
 PARTS = {name: function_of(name, model, Piece, "Piece") for name, model in sorted(_PARTS.items())}
+#: Functions for motions, by name.
+MOTIONS = {name: function_of(name, model, Motion, "Motion") for name, model in sorted(nodes.MOTIONS.items())}
+_MOTION_NAMES: dict[type[Strict], str] = {model: name for name, model in nodes.MOTIONS.items()}
 #: Functions for protocols, by modality.
 PROTOCOLS = {
     name: function_of(name, model, Piece, "Piece", {"modality": name}) for name, model in sorted(MODALITIES.items())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -18,8 +19,18 @@ from engine.atomic import PARTIAL, write_text, writing
 from engine.dataset import phases, truth
 from engine.dataset.request import Job, Request
 from engine.generate import Sample, draw
+from engine.scene.sample import Scattered
 
 _PARTIAL = ".partial-"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A volume that was made: its name, its scene's, and how many copies of what that scatters found a place."""
+
+    name: str
+    scene: str
+    scattered: tuple[Scattered, ...]
 
 
 def scene_file(out: Path, name: str) -> Path:
@@ -32,8 +43,8 @@ def complete(out: Path) -> list[str]:
     return sorted(file.stem for file in (out / "scenes").glob("*.yaml") if not file.name.startswith("."))
 
 
-def make(job: Job, request: Request) -> str:
-    """Draw one volume and put its files in place; returns its name."""
+def make(job: Job, request: Request) -> Made:
+    """Draw one volume and put its files in place."""
     sample = draw(job.scene, job.seed, job.index, request.modalities)
     cycle = phases.draw_cycle(sample, request) if request.phases else None
     with writing(request.out), interrupts.deferred():
@@ -48,7 +59,7 @@ def make(job: Job, request: Request) -> str:
             _move(aside, request.out, sample)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-    return sample.name
+    return Made(sample.name, job.scene.name, sample.scattered)
 
 
 def _move(aside: Path, out: Path, sample: Sample) -> None:

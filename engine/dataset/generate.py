@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -13,11 +14,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from engine.atomic import write_text, writing
 from engine.dataset import nnunet, sam2, truth  # noqa: F401  (layouts register themselves)
-from engine.dataset.case import complete, sweep
+from engine.dataset.case import Made, complete, sweep
 from engine.dataset.pool import run
 from engine.dataset.request import Request, Result, differences
 from engine.errors import UserError
 from engine.render.protocols import PROTOCOLS
+from engine.scene.sample import Scattered
 
 _HEADER = "dataset.json"
 
@@ -37,12 +39,12 @@ def generate(request: Request) -> Result:
     names = {job.name for job in request.jobs()}
     kept = [name for name in complete(request.out) if name in names]
     jobs = [job for job in request.jobs() if job.name not in kept]
-    made: list[str] = []
+    made: list[Made] = []
     _write_header(request)
     try:
         with _progress(len(names), len(kept)) as step:
-            for name in run(jobs, request):
-                made.append(name)
+            for each in run(jobs, request):
+                made.append(each)
                 _write_header(request)
                 step()
     except KeyboardInterrupt:
@@ -50,7 +52,19 @@ def generate(request: Request) -> Result:
         raise KeyboardInterrupt(f"stopped: {done}; run the same command again for the rest") from None
     finally:
         _write_header(request)
-    return Result(request.out, tuple(made), tuple(kept))
+    return Result(request.out, tuple(each.name for each in made), tuple(kept), _unplaced(made))
+
+
+def _unplaced(made: Iterable[Made]) -> dict[str, tuple[Scattered, ...]]:
+    """By scene, the structures of which copies found no place, counted over all volumes."""
+    sums: dict[str, dict[str, Scattered]] = {}
+    for each in made:
+        for one in each.scattered:
+            of = sums.setdefault(each.scene, {})
+            so_far = of.get(one.structure, Scattered(one.structure, 0, 0))
+            of[one.structure] = replace(one, placed=so_far.placed + one.placed, asked=so_far.asked + one.asked)
+    short = {scene: tuple(one for one in of.values() if one.placed < one.asked) for scene, of in sums.items()}
+    return {scene: each for scene, each in short.items() if each}
 
 
 def _check_folder(request: Request) -> None:

@@ -4,7 +4,8 @@
     phases/NAME_labels.nii.gz    labels (x, y, z, t), the dataset's
     displacement/NAME.nii.gz     u (x, y, z, t, 3), float32, mm along LPS+ axes; intent vector (1007)
 
-`image_t(p) = image_0(p + u_t(p))`, p and u in mm. ITK and what builds on it (SimpleITK, ANTs) takes the components of
+`image_t(p) = image_0(p + u_t(p))`, p and u in mm, but for what is the scanner's: noise, coil shading, shadows and the
+point-spread function of sound. ITK and what builds on it (SimpleITK, ANTs) takes the components of
 intent 1007 as they are, along LPS+ (those of 1006 it would turn from RAS+), so a phase of the file is the
 DisplacementFieldTransform that resamples phase 0 to phase t. Tools that think in RAS+ must turn the signs of x and y.
 The layout's own images and labels hold phase 0 alone: phases of one patient are no independent cases, and would leak
@@ -20,7 +21,7 @@ import numpy as np
 
 from engine.dataset.nnunet import DTYPES, ENDING
 from engine.dataset.request import Request
-from engine.generate import Sample, draw
+from engine.generate import Sample, moved
 from engine.grid import Grid
 from engine.io import as_stored, write_phases
 
@@ -51,7 +52,7 @@ def draw_cycle(sample: Sample, request: Request) -> Cycle:
     labels = []
     fields = np.zeros((request.phases, *grid.shape, 3), np.float32)
     for t in range(request.phases):
-        moment = sample if t == 0 else draw(sample.scene.at(t / request.phases), 0, 0, request.modalities, grid)
+        moment = moved(sample, t / request.phases) if t else sample
         for modality, image in moment.images.items():
             dtype = DTYPES.get(image.unit, np.float32)
             images[modality].append(as_stored(image.data.cpu().numpy(), dtype))

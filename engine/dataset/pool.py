@@ -12,13 +12,13 @@ from concurrent.futures.process import BrokenProcessPool
 import torch
 
 from engine import device, interrupts
-from engine.dataset.case import make
+from engine.dataset.case import Made, make
 from engine.dataset.request import Job, Request
 from engine.errors import UserError
 
 
-def run(jobs: Sequence[Job], request: Request) -> Iterator[str]:
-    """Names of the volumes as they are finished; the voxels do not depend on the number of workers."""
+def run(jobs: Sequence[Job], request: Request) -> Iterator[Made]:
+    """The volumes as they are finished; the voxels do not depend on the number of workers."""
     workers = min(request.workers, len(jobs))
     if workers > 1:
         yield from _run_processes(jobs, request, workers)
@@ -28,7 +28,7 @@ def run(jobs: Sequence[Job], request: Request) -> Iterator[str]:
         yield make(job, request)
 
 
-def _run_processes(jobs: Sequence[Job], request: Request, workers: int) -> Iterator[str]:
+def _run_processes(jobs: Sequence[Job], request: Request, workers: int) -> Iterator[Made]:
     threads = max(1, (os.cpu_count() or 1) // workers)
     pool = concurrent.futures.ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), _begin, (request.device, threads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +18,7 @@ from engine.generate import MODALITIES
 from engine.memory import require
 from engine.scene import Scene
 from engine.scene.model import GridSpec
+from engine.scene.sample import Scattered
 
 #: Peak memory of drawing a sample, bytes per voxel: geometry and files, and each image (measured at 160^3, rounded up).
 _BYTES_BASE, _BYTES_IMAGE = 40, 70
@@ -159,11 +160,19 @@ class Request:
 
 @dataclass(frozen=True)
 class Result:
-    """What was done: names of the volumes made now, and of those that were there already."""
+    """What was done.
+
+    Args:
+        out: the folder.
+        made: names of the volumes made now.
+        kept: names of those that were there already.
+        unplaced: by scene, the scattered structures of which copies found no place, counted over all volumes made.
+    """
 
     out: Path
     made: tuple[str, ...]
     kept: tuple[str, ...]
+    unplaced: dict[str, tuple[Scattered, ...]] = field(default_factory=dict)
 
 
 def differences(here: Mapping[str, Any], there: Mapping[str, Any], prefix: str = "") -> list[str]:

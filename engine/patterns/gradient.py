@@ -34,7 +34,17 @@ class Gradient(Pattern):
 
     def variation(self, volume: Volume, amounts: Sequence[float], canvas: Canvas) -> torch.Tensor:
         along, reach = self._positions(canvas.grid)
-        along = volume.carried(along.to(volume.top.device))
+        along = along.to(volume.top.device)
+        slopes, offsets = self._lines(volume.still, amounts, along, reach)
+        if volume.displacement is not None:
+            unit = torch.tensor(self.direction, dtype=torch.float32) / math.hypot(*self.direction)
+            along = along + volume.displacement @ unit.to(along.device)
+        return volume.mix(slopes).mul_(along).add_(volume.mix(offsets))
+
+    def _lines(
+        self, volume: Volume, amounts: Sequence[float], along: torch.Tensor, reach: float
+    ) -> tuple[list[float], list[float]]:
+        """Slope (1/mm) and offset of the trend in each row's structure, as it lies in `volume`."""
         slopes, offsets = [0.0] * len(amounts), [0.0] * len(amounts)
         for row, amount in enumerate(amounts):
             if not amount:
@@ -47,7 +57,7 @@ class Gradient(Pattern):
                 middle = float((share * along).sum(dtype=torch.float64)) / weight
                 slopes[row] = amount / extent
                 offsets[row] = -slopes[row] * middle
-        return volume.mix(slopes).mul_(along).add_(volume.mix(offsets))
+        return slopes, offsets
 
     def _positions(self, grid: Grid) -> tuple[torch.Tensor, float]:
         """Position of each voxel along the direction, mm, float32 `[z, y, x]`; and a voxel's length along it."""

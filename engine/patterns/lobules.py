@@ -50,14 +50,15 @@ class Lobules(Pattern):
     def variation(self, volume: "Volume", amounts: Sequence[float], canvas: Canvas) -> torch.Tensor:
         strength = volume.mix(amounts)
         weight = strength.abs()
-        # what has moved may come from anywhere
-        share = self.septa(canvas, weight if volume.displacement is None else torch.ones_like(weight))
-        share = volume.carried(share)
+        share = self.septa(canvas, weight, volume.displacement)
         mean = (share * weight).sum(dtype=torch.float64) / weight.sum(dtype=torch.float64)
         return share.sub_(mean.to(torch.float32)).mul_(strength)
 
-    def septa(self, canvas: Canvas, where: torch.Tensor) -> torch.Tensor:
-        """Share of septum in each voxel in which `where` is above 0, float32 `[z, y, x]`."""
+    def septa(self, canvas: Canvas, where: torch.Tensor, moved: torch.Tensor | None = None) -> torch.Tensor:
+        """Share of septum in each voxel in which `where` is above 0, float32 `[z, y, x]`.
+
+        `moved` is how far from each voxel its tissue was at phase 0, mm, `[z, y, x, 3]`; None where nothing has moved.
+        """
         grid = canvas.grid
         edge = self.size * (math.pi / 6.0) ** (1.0 / 3.0)  # of the cube that holds one seed
         seeds = canvas.stream.child("lobules").uniform((PERIOD, PERIOD, PERIOD, 4)).sub_(0.5)
@@ -66,7 +67,9 @@ class Lobules(Pattern):
         parts = [min(MOST_PARTS, max(1, math.ceil(4.0 * s / self.size))) for s in grid.spacing]
         out = torch.zeros(grid.shape, dtype=torch.float32, device=device())
         axes, origin = ti.Matrix((grid.axes / edge).tolist()), ti.Vector([v / edge for v in grid.origin])
-        _septa(seeds, axes, origin, ti.Vector(parts), self.septum / edge, where, out)
+        if moved is None:
+            moved = torch.zeros((1, 1, 1, 3), device=device())
+        _septa(seeds, axes, origin, ti.Vector(parts), self.septum / edge, 1.0 / edge, moved, where, out)
         return out
 
     @classmethod
@@ -120,16 +123,20 @@ def _septa(
     origin: ti.math.vec3,
     parts: ti.math.ivec3,
     septum: ti.f32,
+    per_mm: ti.f32,
+    moved: ti.types.ndarray(ti.f32, ndim=4),
     where: ti.types.ndarray(ti.f32, ndim=3),
     out: ti.types.ndarray(ti.f32, ndim=3),
 ):
     for z, y, x in out:
         if where[z, y, x] > 0.0:
             inner = axes
-            for i, j in ti.static(ti.ndrange(3, 3)):
-                inner[i, j] = axes[i, j] / parts[j]
+            for row, column in ti.static(ti.ndrange(3, 3)):
+                inner[row, column] = axes[row, column] / parts[column]
             total = 0.0
+            k, j, i = ti.min(z, moved.shape[0] - 1), ti.min(y, moved.shape[1] - 1), ti.min(x, moved.shape[2] - 1)
+            then = origin + per_mm * vec3(moved[k, j, i, 0], moved[k, j, i, 1], moved[k, j, i, 2])
             for c, b, a in ti.ndrange(parts.z, parts.y, parts.x):
                 index = vec3(x, y, z) + (vec3(a, b, c) + 0.5) / ti.cast(parts, ti.f32) - 0.5
-                total += _share(seeds, axes @ index + origin, inner, septum)
+                total += _share(seeds, axes @ index + then, inner, septum)
             out[z, y, x] = total / (parts.x * parts.y * parts.z)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 
-from engine.pattern import Canvas, Pattern
+from engine.pattern import Canvas, Pattern, Property
 from engine.patterns.noise import Noise
 from engine.random import Stream
 from engine.render.serial import serial
@@ -20,25 +19,22 @@ from engine.volume import Volume
 
 
 @serial()
-def heterogeneity(
-    volume: Volume, deviations: Sequence[float], stream: Stream, of: Literal["signal", "density"] = "signal"
-) -> torch.Tensor:
+def heterogeneity(volume: Volume, deviations: Sequence[float], stream: Stream, of: Property = "mr") -> torch.Tensor:
     """Factors 1 + the variations of every pattern, float32 `[z, y, x]`, never below 0.
 
     Args:
         deviations: strength of each row of the volume's structures, for patterns that give none themselves: the
             tissue's `texture` or `texture_density`.
         stream: the fields' randomness. Equal patterns share one field; the patterns of one tissue are independent.
-        of: which strength of a pattern counts.
+        of: what varies, which decides the strength of a pattern that counts.
     """
     amounts: dict[tuple[int, Pattern], list[float]] = {}
     for row, (structure, deviation) in enumerate(zip(volume.structures, deviations, strict=True)):
         for layer, pattern in enumerate(_patterns(structure.tissue)):
-            own = getattr(pattern, of)
+            own = pattern.strength(of)
             amount = deviation if own is None else own
             if amount:
-                plain = pattern.model_copy(update={"signal": None, "density": None})
-                amounts.setdefault((layer, plain), [0.0] * len(deviations))[row] += amount
+                amounts.setdefault((layer, pattern.bare()), [0.0] * len(deviations))[row] += amount
     factor = torch.ones(volume.grid.shape, device=volume.top.device)
     canvases: dict[int, Canvas] = {}
     for (layer, pattern), strengths in amounts.items():

@@ -6,6 +6,7 @@ Each parameter's stream is keyed by its path, so adding a structure changes no o
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,13 +27,46 @@ _SEEDED = {kind for kind, shape in SHAPES.items() if "seed" in shape.model_field
 _SEEDED_DEFORMERS = {name for name, deformer in DEFORMERS.items() if "seed" in deformer.model_fields}
 
 
+@dataclass(frozen=True)
+class Scattered:
+    """Copies of a scattered structure: `placed` of `asked` found a place."""
+
+    structure: str
+    placed: int
+    asked: int
+
+    def __str__(self) -> str:
+        return (
+            f"'{self.structure}': {self.placed} of {self.asked} copies found a place; ask for fewer or smaller ones, "
+            "a larger region, or less margin and gap"
+        )
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A drawn scene, and how many copies of what it scatters found a place."""
+
+    scene: Scene
+    scattered: tuple[Scattered, ...] = ()
+
+    @property
+    def unplaced(self) -> tuple[Scattered, ...]:
+        """Those of which copies are missing."""
+        return tuple(each for each in self.scattered if each.placed < each.asked)
+
+
 def sample(scene: Scene, seed: int, index: int = 0) -> Scene:
     """Draw number `index` of `scene` under `seed`: a scene of plain numbers that makes the same volume by itself."""
+    return draw(scene, seed, index).scene
+
+
+def draw(scene: Scene, seed: int, index: int = 0) -> Drawing:
+    """`sample`, with the counts of what is scattered."""
     if scene.drawn:
-        return scene
+        return Drawing(scene)
     draw = _Draw(scene, Stream.of(seed, index))
     try:
-        return draw.scene()
+        return Drawing(draw.scene(), tuple(draw.scattered))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(k) for k in first["loc"])
@@ -53,6 +87,7 @@ class _Draw:
         self.variables: dict[str, Any] = {}
         self.structures: dict[str, dict[str, Any]] = {}
         self.copies: dict[str, list[str]] = {}  # of scattered structures
+        self.scattered: list[Scattered] = []
 
     def scene(self) -> Scene:
         document = self.given.model_dump(exclude_unset=True, exclude_none=True)
@@ -117,6 +152,7 @@ class _Draw:
                 drawn |= {"at": place, "label": entry.label, "group": entry.group}
                 self.copies.setdefault(name, []).append(f"{name}.{i + 1}")
                 self.put(f"{name}.{i + 1}", drawn)
+        self.scattered.append(Scattered(name, len(self.copies.get(name, ())), scatter["count"]))
 
     def put(self, name: str, drawn: dict[str, Any]) -> None:
         """Add a drawn structure: its relations name what this draw holds, and it bulges where it is pressed."""

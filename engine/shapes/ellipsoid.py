@@ -1,6 +1,7 @@
 """Ellipsoid: (|p / r| - 1) min(r). Lipschitz 1.
 
-The usual k0 (k0 - 1) / k1 is closer to the distance but not 1-Lipschitz, so culling with it loses voxels; this one is.
+The usual k0 (k0 - 1) / k1 is closer to the distance, but towards the centre it tends to -r_i along axis i: it has no
+Lipschitz bound, and culling with it loses voxels.
 """
 
 from typing import Literal
@@ -13,7 +14,10 @@ from engine.vary import Radii
 
 @register("ellipsoid")
 class Ellipsoid(Shape):
-    """An ellipsoid with semi-axes `radii` (mm; one number for all three)."""
+    """An ellipsoid with semi-axes `radii` (mm; one number for all three).
+
+    What acts by distance, such as `shell` or `grow`, acts r / min(radii) times as far along an axis of radius r.
+    """
 
     kind: Literal["ellipsoid"] = "ellipsoid"
     radii: Radii

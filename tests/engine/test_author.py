@@ -22,9 +22,12 @@ from ruamel.yaml import YAML
 from engine import author, nodes, vary
 from engine.author import (
     Solid,
+    beating,
     blob,
     box,
+    breathing,
     choice,
+    column,
     ct,
     ellipsoid,
     integer,
@@ -175,6 +178,14 @@ structures:
       - {kind: ellipsoid, radii: [12, 10, 20], at: [40, 20, 0], material: kidney, inside: body, mirror: {labels: [18, 19]}}
       - {kind: sphere, radius: 13, at: [40, 20, 0], material: cyst, inside: body, mirror: {labels: [18, 19]}}
     weights: [3, 1]
+motion:
+  - breathing:
+      amplitude: {uniform: [4, 9]}
+      centre: [0, 0, 0]
+      radii: [{expr: waist + 8}, 70, 120]
+      still: {at: [0, {expr: 0.5 * depth}], radius: 8, fade: 20}
+  - beating: {centre: [10, -5, 30], axis: [1, 0, 2], cavity: [8, 14], radii: [30, 40], cycles: {integer: [3, 5]}}
+phase: 0.25
 acquire:
   - {modality: ct, kvp: {choice: [100, 120]}, noise_hu: {uniform: [8, 16]}}
   - {modality: mr, sequence: t2w}
@@ -204,7 +215,9 @@ def twin() -> author.SceneBuilder:
         weights=(3, 1),
     )
 
-    s = scene("twin", (36, 32, 28), (5, 5, 6), description="a bit of everything", seed=5, background="water")
+    s = scene(
+        "twin", (36, 32, 28), (5, 5, 6), description="a bit of everything", seed=5, background="water", phase=0.25
+    )
     s.add("body", body, material="fat", label=1, color="#d9c3a0")
     s.add("ribs", ring.scale(1, 0.68, 1).rotate(16), material="bone", label=4, inside="body",
           repeat=repeat(5, (0, 0, 27), centred=True))  # fmt: skip
@@ -214,6 +227,10 @@ def twin() -> author.SceneBuilder:
           scatter=scatter("liver", integer(1, 4), margin=1))  # fmt: skip
     s.add("stone", sphere(3), material="bone", probability=0.9, scatter=scatter(region((0, 20, 0), (30, 10, 20)), 3))
     s.add("kidney", kidneys, material="cyst", inside="body", mirror=mirror(labels=(18, 19)))
+    s.move(
+        breathing((0, 0, 0), (waist + 8, 70, 120), amplitude=uniform(4, 9), still=column((0, 0.5 * depth), 8, 20)),
+        beating((10, -5, 30), (1, 0, 2), cavity=(8, 14), radii=(30, 40), cycles=integer(3, 5)),
+    )
     return s.acquire(
         ct(kvp=choice(100, 120), noise_hu=uniform(8, 16)), mr(sequence="t2w"), us(probe="curved", depth_mm=100)
     )
@@ -490,6 +507,9 @@ WRONG = {
     "scene": (lambda: scene("a b", size=3, spacing=-1), r"name: a b[\s\S]*spacing[\s\S]*2 errors in scene\(\)"),
     "empty": (lambda: scene("a", size=3, spacing=1).build(), "at least 1 item.*structures"),
     "protocol": (lambda: start().acquire("ct"), r"takes ct\(...\)"),
+    "motion": (lambda: start().move(sphere(3)), r"move: takes beating\(...\), breathing\(...\), got Solid"),
+    "folding": (lambda: breathing((0, 0, 0), (9, 9, 9), amplitude=40), r"would fold.*1 error in breathing\(\)"),
+    "motion's field": (lambda: breathing((0, 0, 0), (9, 9, 9), amplitud=4), "no argument 'amplitud'.*'amplitude'"),
     "sequence": (lambda: mr(sequence="t3w"), "sequence: t3w"),
     "variants": (lambda: start().add("x", choice(1, 2), material="fat"), "x: a structure is made of a solid.*got 1"),
 }  # fmt: skip

@@ -317,3 +317,14 @@ def test_strong_moves_are_safe_where_neighbours_move_along():
     x = float((made.fraction("s0") * torch.arange(40)).sum() / made.fraction("s0").sum())
     still = voxelize(scene_of(BLOB))
     assert x - float((still.fraction("s0") * torch.arange(40)).sum() / still.fraction("s0").sum()) > 6
+
+
+def test_a_shell_of_an_ellipsoid_is_as_thick_as_its_page_says():
+    """Thickness along each axis: that given, times the radius over the smallest one."""
+    radii, thickness = np.array([40.0, 20.0, 8.0]), 2.0
+    body = {"kind": "ellipsoid", "radii": radii.tolist(), "deform": [{"shell": {"thickness": thickness}}]}
+    program, _ = compile_scene(scene_of(body))
+    for axis, radius in enumerate(radii):
+        depth = np.linspace(0.0, radius, 4001)
+        wall = program.evaluate((radius - depth)[:, None] * np.eye(3)[axis], 0) < 0
+        assert depth[wall].max() == pytest.approx(thickness * radius / radii.min(), abs=0.05)

@@ -17,7 +17,7 @@ from engine.compile import compile_scene
 from engine.dataset import Request, generate
 from engine.displacement import displacement
 from engine.errors import UserError
-from engine.generate import draw
+from engine.generate import draw, moved
 from engine.grid import Grid
 from engine.motion.beating import Beating
 from engine.motion.breathing import Breathing
@@ -66,8 +66,8 @@ def largest(matrices: np.ndarray) -> np.ndarray:
 def test_phase_0_is_the_scene_as_drawn(name):
     scene = moving(name)
     plain = scene_of(*BODIES, size=64)
-    for moved in (scene, scene.at(0.0)):
-        a, b = voxelize(moved), voxelize(plain)
+    for given in (scene, scene.at(0.0)):
+        a, b = voxelize(given), voxelize(plain)
         assert torch.equal(a.top, b.top)
         assert torch.equal(a.coverage, b.coverage)
         assert a.displacement is None
@@ -291,6 +291,34 @@ def test_tissue_keeps_its_texture_and_scans_get_noise_of_their_own():
     residual = [image - image.mean() for image in images]
     for i, j in ((0, 1), (0, 2), (1, 2)):
         assert abs(np.corrcoef(residual[i].ravel(), residual[j].ravel())[0, 1]) < 0.1
+
+
+def test_a_phase_of_a_cycle_is_the_moment_drawn_by_itself():
+    first = draw(moving("breathing", size=32), 0, 0)
+    for phase in (0.25, 0.5):
+        one, other = moved(first, phase), draw(first.scene.at(phase), 0, 0)
+        assert torch.equal(one.volume.top, other.volume.top)
+        assert list(one.images) == list(other.images)
+        assert all(torch.equal(one.images[name].data, other.images[name].data) for name in one.images)
+    again = moved(moved(first, 0.5), 0.0)
+    assert all(torch.equal(again.images[name].data, first.images[name].data) for name in first.images)
+
+
+def test_speckle_breathes_with_the_organ():
+    quiet = {"modality": "us", "noise_db": -300, "dynamic_range_db": 90}
+    breath = {"breathing": {"amplitude": 6, "anterior": 2, "centre": [0, 0, 0], "radii": [30, 30, 40], "core": 0.6}}
+    organ = {"kind": "ellipsoid", "radii": [12, 12, 14], "material": "liver"}
+    scene = scene_of(BODIES[0], organ, size=80, spacing=0.8, motion=[breath], acquire=[quiet])
+    first = draw(scene, 0, 0, ["us"])
+    then = moved(first, 0.5)
+    field = then.volume.displacement.cpu().numpy()
+    assert np.abs(field[..., 2]).max() > 5
+    a, b = (sample.images["us"].data.cpu().numpy() for sample in (first, then))
+    inner = ndimage.binary_erosion((then.volume.labels() == 2).cpu().numpy(), iterations=2)
+    index = np.indices(inner.shape) + np.moveaxis(field[..., ::-1], -1, 0) / 0.8
+    warped = ndimage.map_coordinates(a, index, order=1)
+    along, in_place = (np.corrcoef(image[inner], b[inner])[0, 1] for image in (warped, a))
+    assert along > 0.5 > 0.2 > in_place
 
 
 @pytest.fixture

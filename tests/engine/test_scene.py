@@ -11,6 +11,7 @@ import pytest
 from engine.compile import compile_scene
 from engine.errors import UserError
 from engine.scene import Scene, SceneError
+from engine.scene.sample import Scattered, draw
 from tests.engine.scenes import scene_of
 
 SCENES = sorted((Path(__file__).parents[2] / "scenes").glob("*.yaml"))
@@ -46,6 +47,8 @@ WRONG = {
     "distribution": ("organ: {kind: sphere, radius: {unifrom: [1, 2]}, material: liver}", "'unifrom' is no way to write a number", "did you mean 'uniform'?", 5, 34),
     "variable": ("organ: {kind: sphere, radius: $rr, material: liver}", "variable 'rr' is not defined", "", 5, 33),
     "expression": ("organ: {kind: sphere, radius: {expr: __import__('os')}, material: liver}", "is not allowed in an expression", "", 5, 25),
+    "comma": ("organ: {kind: sphere, radius: {expr: max(3, 2 * min(4, 5))}, material: liver}", 'put the expression in quotes: {expr: "max(3, 2 * min(4, 5))"}', "", 5, 25),
+    "bracket": ("organ: {kind: sphere, radius: {expr: '2 * (3 + 1'}, material: liver}", "cannot read '2 * (3 + 1'", "", 5, 25),
     "material": ("organ: {kind: sphere, radius: 3, material: livr}", "material 'livr' is not defined", "did you mean 'liver'?", 5, 46),
     "parent": ("organ: {kind: sphere, radius: 3, material: liver, inside: boddy}", "structure 'boddy' is not defined", "", 5, 61),
     "itself": ("organ: {kind: sphere, radius: 3, material: liver, inside: organ}", "refers to 'organ', which comes later", "", 5, 61),
@@ -203,6 +206,21 @@ def test_children_go_with_a_parent_that_is_left_out():
     scene = scene_of({"kind": "sphere", "radius": 3}, {"kind": "sphere", "radius": 5, "probability": 0},
                      {"kind": "sphere", "radius": 2, "inside": "s1"})  # fmt: skip
     assert list(scene.sample(0).structures) == ["s0"]
+
+
+def test_scattered_copies_without_a_place_are_counted():
+    room = {"kind": "sphere", "radius": 10}
+    few = {"kind": "sphere", "radius": 4, "scatter": {"region": "s0", "count": 9, "gap": 1}, "inside": "s0"}
+    none = {"kind": "sphere", "radius": 12, "scatter": {"region": "s0", "count": 2}}
+    fits = {"kind": "sphere", "radius": 1, "scatter": {"region": "s0", "count": {"integer": [3, 3]}}}
+    left_out = {**none, "probability": 0}
+    drawing = draw(scene_of(room, few, none, fits, left_out), 0)
+    copies = [name for name in drawing.scene.structures if name.startswith("s1.")]
+    assert drawing.scattered == (Scattered("s1", len(copies), 9), Scattered("s2", 0, 2), Scattered("s3", 3, 3))
+    assert 1 <= len(copies) < 9
+    assert drawing.unplaced == drawing.scattered[:2]
+    assert str(drawing.unplaced[1]).startswith("'s2': 0 of 2 copies found a place; ask for fewer")
+    assert draw(drawing.scene, 0).unplaced == ()
 
 
 def test_scattered_copies_keep_margin_and_gap():

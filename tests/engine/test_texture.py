@@ -12,6 +12,7 @@ from engine.random import Stream
 from engine.render.ct import CT
 from engine.render.mr import MR
 from engine.render.texture import heterogeneity
+from engine.render.us.acoustics import Medium
 from engine.tissue import Material, resolve
 from tests.engine.phantoms import box, build, renders, sphere, uniform
 
@@ -97,6 +98,36 @@ def test_a_tissue_keeps_its_mean(kind):
     means = np.array([float((factor * share).sum() / share.sum()) for factor in draws])
     assert abs(means.mean() - 1) <= 3 * means.std() / math.sqrt(len(means)) + 1e-6
     assert all(bool((factor[share == 0] == 1).all()) for factor in draws)
+
+
+def test_mr_and_ultrasound_may_see_a_pattern_apart():
+    """Septa that are dark in MR and bright in ultrasound, at the same places."""
+    apart, shared = (
+        uniform(tissue_with({**LOBULES, **more}), n=32, spacing=1.0) for more in ({"mr": -0.3, "us": 0.4}, {})
+    )
+    mr, us = (heterogeneity(apart, [0, 0], STREAM, of) - 1 for of in ("mr", "us"))
+    assert torch.allclose(us, mr * (0.4 / -0.3), atol=1e-5)
+    both = [heterogeneity(shared, [0, 0], STREAM, of) for of in ("mr", "us")]
+    assert torch.equal(*both)
+    assert torch.allclose(both[0] - 1, mr * (-0.2 / -0.3), atol=1e-5)
+    scatter = Medium.of(apart, 3.5, STREAM).scatter
+    assert torch.allclose(scatter / scatter.mean() - 1, us, atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_patterns_move_with_the_tissue(kind):
+    """By whole voxels: what a voxel shows is what the voxel at its tissue's place showed."""
+    volume = uniform(tissue_with(EXAMPLES[kind]), n=40, spacing=1.0)
+    steps = np.array([3, -2, 4])
+    field = torch.from_numpy(np.broadcast_to(steps.astype(np.float32), (*volume.grid.shape, 3)).copy())
+    later = replace(volume, phase=0.5, displacement=field.to(volume.top.device), rest=lambda: volume)
+    first, then = (heterogeneity(v, [0, 0.1], STREAM).cpu().numpy() for v in (volume, later))
+    came, now = first[4:, :-2, 3:], then[:-4, 2:, :-3]
+    assert now - now.mean() == pytest.approx(came - came.mean(), abs=2e-4)
+    assert now.mean() == pytest.approx(came.mean(), abs=5e-3)
+    # what comes in over the grid's edge is tissue like any other, not the edge drawn out
+    if kind != "gradient":
+        assert np.abs(np.diff(then[-4:], axis=0)).mean() > 0.5 * np.abs(np.diff(then[:-4], axis=0)).mean()
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)

@@ -7,10 +7,12 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import map_coordinates
 
 from engine.device import device
 from engine.errors import UserError
@@ -296,6 +298,98 @@ def test_same_stream_same_bits_whatever_the_threads_and_chunks(monkeypatch: pyte
     if device().type == "cpu":
         run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
         assert run.stdout.split()[-1] == reference
+
+
+FINE = Grid.centred((100, 110, 10), (0.4, 0.4, 1.0))
+#: The probe stays where it is, so that all differences are the tissue's.
+STAYING = US(
+    probe=Linear(width_mm=40), frequency_mhz=5, position_mm=(0, -22), depth_mm=43, noise_db=-300, dynamic_range_db=90
+)
+
+
+def to_phase(volume: Volume, u: np.ndarray, phase: float = 0.25) -> Volume:
+    """The volume at a later phase, after the displacement `u` mm (x, y, z last); its labels are left as they are."""
+    field = np.broadcast_to(np.asarray(u, np.float32), (*volume.grid.shape, 3)).copy()
+    return replace(volume, phase=phase, displacement=torch.from_numpy(field).to(device()), rest=lambda: volume)
+
+
+def correlations(us: US, volume: Volume, u: np.ndarray) -> tuple[float, float]:
+    """Of a later phase with phase 0, where its tissue was and where it is; away from the probe and the grid's ends."""
+    first, then = us.render(volume, STREAM), us.render(to_phase(volume, u), STREAM)
+    place = np.moveaxis(np.indices(volume.grid.shape), 0, -1)
+    index = place + np.broadcast_to(u, (*place.shape[:3], 3))[..., ::-1] / np.array(volume.grid.spacing[::-1])
+    a, b = (image.data.cpu().numpy() for image in (first, then))
+    warped = map_coordinates(a, np.moveaxis(index, -1, 0), order=1)
+    low, high = np.array([2, 20, 4]), np.array(volume.grid.shape) - [3, 11, 5]
+    inner = ((index >= low) & (index <= high) & (place >= low) & (place <= high)).all(-1)
+    inner &= (a > 0) & (b > 0) & (warped > 0)
+    assert inner.mean() > 0.1
+    return np.corrcoef(warped[inner], b[inner])[0, 1], np.corrcoef(a[inner], b[inner])[0, 1]
+
+
+@pytest.mark.parametrize(
+    ("probe", "u"),
+    [("linear", (0, 3.2, 0)), ("linear", (-2.8, 0, 0)), ("linear", (0, 0, 3)), ("curved", (1.2, -2, 3))],
+)
+def test_speckle_moves_with_the_tissue(probe: str, u: tuple[float, ...]) -> None:
+    """By whole voxels, so that the comparison interpolates nothing; a curved probe sees the tissue turned a little."""
+    us = STAYING.model_copy(update={"probe": Curved.example()}) if probe == "curved" else STAYING
+    along, in_place = correlations(us, build(everywhere(plain("liver")), grid=FINE), np.array(u))
+    assert along > (0.9 if probe == "linear" else 0.7)
+    assert in_place < along - 0.3
+
+
+def test_tissue_turned_against_the_beam_loses_its_speckle_by_and_by() -> None:
+    volume = build(everywhere(plain("liver")), grid=FINE)
+    x, y = ((np.arange(n) - 0.5 * (n - 1)) * 0.4 for n in FINE.size[:2])
+    across = np.stack(np.broadcast_arrays(y[:, None], -x[None, :], 0.0), -1)
+    small, large = (correlations(STAYING, volume, angle * across) for angle in (0.02, 0.12))
+    assert small[0] > 0.75 > large[0] > large[1] + 0.05
+    sheared = correlations(STAYING, volume, 0.12 * across * [1, 0, 0])  # sideways: no range is won or lost
+    assert sheared[0] > 0.75
+
+
+def test_speckle_stays_fully_developed_whatever_the_motion() -> None:
+    volume = build(everywhere(plain("liver")), grid=FINE)
+    wave = np.sin(np.linspace(0, 6, FINE.size[1]))[None, :, None, None] * [1.0, 2.0, 1.5]
+    first, then = (decibels(STAYING, v)[2:-2, 20:-11, 4:-5] for v in (volume, to_phase(volume, wave)))
+    assert then.mean() == pytest.approx(first.mean(), abs=0.5)
+    assert then.std() == pytest.approx(first.std(), rel=0.06)
+
+
+def test_tissue_that_stays_keeps_its_scatterers_and_noise_is_new() -> None:
+    volume = build(everywhere(plain("liver")), grid=FINE)
+    quiet = [STAYING.render(v, STREAM).data.cpu().numpy() for v in (volume, to_phase(volume, np.zeros(3)))]
+    assert np.abs(quiet[0] - quiet[1]).max() < 1.0
+    loud = STAYING.model_copy(update={"noise_db": 30.0, "gain_db": -20.0, "tgc_db_cm_mhz": 0.0})
+    still = replace(volume, phase=0.5)  # a moment at which nothing has moved
+    images = [loud.render(v, STREAM).data.cpu().numpy() for v in (volume, to_phase(volume, np.zeros(3)), still)]
+    seen = images[0] > 0
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        assert abs(np.corrcoef(images[i][seen], images[j][seen])[0, 1]) < 0.05
+
+
+def test_the_probe_rides_on_the_skin_and_finds_the_same_scatterers() -> None:
+    """Everything comes forward by 2 mm: the picture is that of phase 0, as far forward."""
+    body = [cylinder(plain("liver"), (0, shift), 18.0) for shift in (0.0, -2.0)]
+    first, then = (build(part, grid=FINE) for part in body)
+    then = replace(to_phase(first, np.array([0, 2.0, 0])), top=then.top, under=then.under, coverage=then.coverage)
+    us = US(probe=Linear(width_mm=30), frequency_mhz=5, depth_mm=20, focus_mm=12, noise_db=-300, dynamic_range_db=90)
+    a, b = (us.render(volume, STREAM).data.cpu().numpy() for volume in (first, then))
+    near, far = b[2:-2, 15:60, 30:70], a[2:-2, 20:65, 30:70]
+    assert np.corrcoef(near.ravel(), far.ravel())[0, 1] > 0.95
+
+
+def moved_scan() -> str:
+    volume = build(cylinder("muscle", (0, 2), 24), sphere("liver", (0, 0, 0), 12), n=20, spacing=2.5)
+    x = np.linspace(-2, 3, 20)[:, None] * [1.0, -0.7, 0.9]
+    return digest(US().render(to_phase(volume, x), STREAM).data)
+
+
+def test_a_later_phase_is_the_same_whatever_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = moved_scan()
+    monkeypatch.setattr(protocol, "CHUNK_BYTES", 1)
+    assert moved_scan() == reference
 
 
 def test_header_says_what_was_simulated() -> None:

@@ -73,7 +73,7 @@ class Medium:
             torch.from_numpy(table).to(device()),
             *maps,
         )
-        maps[2] *= heterogeneity(volume, [s.tissue.texture for s in volume.structures], stream)
+        maps[2] *= heterogeneity(volume, [s.tissue.texture for s in volume.structures], stream, of="us")
         return cls(*maps)
 
 

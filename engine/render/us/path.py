@@ -105,7 +105,7 @@ def _tensor(array: np.ndarray, dtype: torch.dtype = torch.float32) -> torch.Tens
 
 
 @ti.func
-def _at(field: ti.template(), k: ti.i32, y: ti.f32, x: ti.f32) -> ti.f32:
+def at_slice(field: ti.template(), k: ti.i32, y: ti.f32, x: ti.f32) -> ti.f32:
     """Bilinear value in slice k, clamped to the grid."""
     fy = ti.min(ti.max(y, 0.0), field.shape[1] - 1.0)
     fx = ti.min(ti.max(x, 0.0), field.shape[2] - 1.0)
@@ -157,14 +157,14 @@ def _sample(
             y, x = start[b, 0] + t * slope[b, 0], start[b, 1] + t * slope[b, 1]
             dy, dx = window * slope[b, 0], window * slope[b, 1]
             here, near = _GEL, _GEL
-            far = _at(log_impedance, k, y + dy, x + dx) if t + window >= entry[b] else _GEL
+            far = at_slice(log_impedance, k, y + dy, x + dx) if t + window >= entry[b] else _GEL
             amplitude, damping = 0.0, 0.0
             if t >= entry[b]:
-                here = _at(log_impedance, k, y, x)
-                amplitude = _at(strength, k, y, x)
-                damping = _at(attenuation, k, y, x) * step
+                here = at_slice(log_impedance, k, y, x)
+                amplitude = at_slice(strength, k, y, x)
+                damping = at_slice(attenuation, k, y, x) * step
             if t - window >= entry[b]:
-                near = _at(log_impedance, k, y - dy, x - dx)
+                near = at_slice(log_impedance, k, y - dy, x - dx)
             # a step of ln Z between `near` and `far`, and what sticks out of it: a film thinner than the window
             jump = ti.abs(far - near)
             film = ti.max(here - ti.max(near, far), ti.min(near, far) - here, 0.0)
@@ -177,9 +177,11 @@ def _sample(
                 r = ti.tanh(0.5 * jump) * place + ti.tanh(0.5 * film)
                 up, down = ti.max(k - 1, 0), ti.min(k + 1, log_impedance.shape[0] - 1)
                 gradient = ti.math.vec3(
-                    (_at(log_impedance, k, y, x + 1.0) - _at(log_impedance, k, y, x - 1.0)) / (2.0 * spacing[0]),
-                    (_at(log_impedance, k, y + 1.0, x) - _at(log_impedance, k, y - 1.0, x)) / (2.0 * spacing[1]),
-                    (_at(log_impedance, down, y, x) - _at(log_impedance, up, y, x)) / (2.0 * spacing[2]),
+                    (at_slice(log_impedance, k, y, x + 1.0) - at_slice(log_impedance, k, y, x - 1.0))
+                    / (2.0 * spacing[0]),
+                    (at_slice(log_impedance, k, y + 1.0, x) - at_slice(log_impedance, k, y - 1.0, x))
+                    / (2.0 * spacing[1]),
+                    (at_slice(log_impedance, down, y, x) - at_slice(log_impedance, up, y, x)) / (2.0 * spacing[2]),
                 )
                 along = gradient[0] * slope[b, 1] * spacing[0] + gradient[1] * slope[b, 0] * spacing[1]
                 echo = mirror * r * _directivity(gradient, along)

@@ -19,6 +19,7 @@ from engine.render.us.path import trace
 from engine.render.us.placement import Pose, place, reach
 from engine.render.us.probe import PROBES, Probe, discover
 from engine.render.us.probes.curved import Curved
+from engine.render.us.scatterers import Moved
 from engine.render.us.speckle import Blur
 from engine.vary import NonNegative, Number, Positive, Varying
 from engine.volume import Image, Volume
@@ -72,17 +73,33 @@ class US(Protocol):
 
     def render(self, volume: Volume, stream: Stream) -> Image:
         """The B-mode picture of `volume`; raises UserError where the probe has no place to stand."""
+        pose, focus, lattice = self._stand(volume)
+        blur = Blur(lattice, self.frequency_mhz, focus, volume.grid.spacing[2])
+        medium = Medium.of(volume, self.frequency_mhz, stream.child("texture"))
+        moved = None
+        if volume.moment:
+            then, _, rest = self._stand(volume.still)
+            noise = stream.child("noise", *volume.moment)
+            moved = Moved.between(volume.steps(), volume.grid, lattice, rest, then, self.frequency_mhz, noise)
+        data = self._scan(volume.grid, medium, lattice, blur, pose, stream.child("scatterers"), moved)
+        return Image(volume.grid, data, "us", self.unit, self._header(lattice, blur, pose, focus))
+
+    def _stand(self, volume: Volume) -> tuple[Pose, float, Lattice]:
+        """Where the probe stands on `volume`, the depth of its focus (mm), and its beams."""
         pose = place(volume, self.rotation_deg, self.tilt_deg, self.offset_mm, self.press_mm, self.position_mm)
         depth = self.depth_mm or min(max(reach(volume.grid, pose), 10.0), DEEPEST_MM)
         focus = self.focus_mm or 0.5 * depth
-        lattice = lay(self.probe, volume.grid, pose, self.frequency_mhz, focus, depth)
-        blur = Blur(lattice, self.frequency_mhz, focus, volume.grid.spacing[2])
-        medium = Medium.of(volume, self.frequency_mhz, stream.child("texture"))
-        data = self._scan(volume.grid, medium, lattice, blur, pose, stream.child("scatterers"))
-        return Image(volume.grid, data, "us", self.unit, self._header(lattice, blur, pose, focus))
+        return pose, focus, lay(self.probe, volume.grid, pose, self.frequency_mhz, focus, depth)
 
     def _scan(
-        self, grid: Grid, medium: Medium, lattice: Lattice, blur: Blur, pose: Pose, stream: Stream
+        self,
+        grid: Grid,
+        medium: Medium,
+        lattice: Lattice,
+        blur: Blur,
+        pose: Pose,
+        stream: Stream,
+        moved: Moved | None,
     ) -> torch.Tensor:
         """Frames of all slices on the volume's grid, a chunk of slices at a time."""
         nz = grid.size[2]
@@ -100,7 +117,7 @@ class US(Protocol):
         for first in range(0, nz, chunk):
             last = min(first + chunk, nz)
             echoes = trace(medium, lattice, np.arange(first - blur.halo, last + blur.halo), grid.spacing, loss)
-            envelope = blur.envelope(echoes, lattice, first - blur.halo, noise, stream)
+            envelope = blur.envelope(echoes, lattice, first - blur.halo, noise, stream, moved)
             grey = display.compress(envelope, gain, self.dynamic_range_db, pooled)
             display.convert(grey, columns, rows, out[first:last])
         return out

@@ -1,4 +1,4 @@
-"""Scatterers and their echoes: complex white noise shaped by tissue, then blurred by the point-spread function.
+"""Speckle: complex white noise shaped by tissue, then blurred by the point-spread function.
 
 Baseband (IQ) samples of many scatterers per resolution cell are complex Gaussian, so the field is drawn directly:
 amplitude times a unit complex normal value, counter-based per (slice, beam, sample), plus the coherent echo of
@@ -6,22 +6,19 @@ interfaces. Blurring with filters of unit energy keeps the mean power and gives 
 the point-spread function's. Slices blur into each other by the slice thickness, so neighbours share scatterers.
 """
 
-import math
-
 import numpy as np
 import taichi as ti
 import torch
 
 from engine.device import device, kernel
-from engine.random import Stream, philox, unit
+from engine.random import Stream
 from engine.render.us import psf
 from engine.render.us.lattice import Lattice
 from engine.render.us.path import Echoes
+from engine.render.us.scatterers import Moved, scatter
 
 #: Most neighbours on each side that a filter takes in: slices, beams, samples.
 MOST_SLICES, MOST_BEAMS, MOST_SAMPLES = 4, 24, 8
-#: Counter of the volume's first slice; slices before it exist for the blur.
-_FIRST = 1 << 16
 
 
 class Blur:
@@ -46,7 +43,9 @@ class Blur:
         # a constant field gains the filters' sums; coherent echoes are divided by them to keep their amplitude
         self.gain = _tensor(across_sum * slices_sum * along_sum)
 
-    def envelope(self, echoes: Echoes, lattice: Lattice, first: int, noise: float, stream: Stream) -> torch.Tensor:
+    def envelope(
+        self, echoes: Echoes, lattice: Lattice, first: int, noise: float, stream: Stream, moved: Moved | None = None
+    ) -> torch.Tensor:
         """Envelope float32 `[z - 2 halo, beam, sample]` of the echoes of slices from index `first` on.
 
         Args:
@@ -55,13 +54,12 @@ class Blur:
             first: index along z of the first slice of `echoes`; may be negative.
             noise: rms amplitude of the receiver's noise.
             stream: where scatterers come from.
+            moved: where they have gone; None at phase 0.
         """
         planes = echoes.scatter.shape[0]
         shape = (planes, lattice.beams, lattice.samples, 2)
         field = torch.empty(shape, dtype=torch.float32, device=device())
-        key, counter = stream.key & 0xFFFFFFFF, (stream.key >> 32) & 0x3FFFFFFF
-        ratio = lattice.step_mm / lattice.path_mm
-        _scatter(echoes.scatter, echoes.specular, self.gain, ratio, noise, key, counter + _FIRST + first, field)
+        scatter(echoes, self.gain, lattice, first, noise, stream, moved, field)
         thin = torch.empty((planes - 2 * self.halo, *shape[1:]), dtype=torch.float32, device=device())
         _blur_slices(field, self.slices, thin)
         sharp = field[: thin.shape[0]]  # reuse: its content is no longer needed
@@ -73,32 +71,6 @@ class Blur:
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device())
-
-
-@kernel
-def _scatter(
-    scatter: ti.types.ndarray(ti.f32, ndim=3),
-    specular: ti.types.ndarray(ti.f32, ndim=3),
-    gain: ti.types.ndarray(ti.f32, ndim=1),
-    ratio: ti.f32,
-    noise: ti.f32,
-    key: ti.u32,
-    counter: ti.u32,
-    field: ti.types.ndarray(ti.f32, ndim=4),
-):
-    for i, b in ti.ndrange(field.shape[0], field.shape[1]):
-        samples = field.shape[2]
-        for s in range(samples):
-            t = ti.max((s + 0.5) * ratio - 0.5, 0.0)
-            j = ti.min(ti.cast(t, ti.i32), scatter.shape[2] - 2)
-            w = t - j
-            rms = scatter[i, b, j] + w * (scatter[i, b, j + 1] - scatter[i, b, j])
-            echo = specular[i, b, j] + w * (specular[i, b, j + 1] - specular[i, b, j])
-            first, second = philox(ti.cast(b * samples + s, ti.u32), counter + ti.cast(i, ti.u32), key)
-            radius = ti.sqrt(-ti.log(unit(first)) * (rms * rms + noise * noise))
-            angle = ti.static(2.0 * math.pi) * unit(second)
-            field[i, b, s, 0] = radius * ti.cos(angle) + echo / gain[s]
-            field[i, b, s, 1] = radius * ti.sin(angle)
 
 
 @kernel
