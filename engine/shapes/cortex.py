@@ -11,24 +11,30 @@ Both corners are exact where e and s are distances, so moving the surface by `in
 up to half as wide again where sulci end or meet, since s grows more slowly there.
 
 Gyri are the Voronoi cells of chains of points on the ellipsoid: at x = p / a, s = a (D2 - D1) / 2 with D1 the distance
-to the nearest chain and D2 that to the next one. Chains form lobules; sulci between lobules are deep, those within a
-lobule are `SHALLOW` as deep, so m is the greater of two.
+to the nearest chain and D2 that to the next one. Going down by h = min(max(-e, 0), d), a point moves sideways by
+v h + (w - v) h^2 / (2 d), with slopes v and w of at most `LEAN`: sulci wander, gyri widen and narrow, and some meet.
+Chains form lobules; sulci between lobules are deep, those within one share a depth that differs from lobule to lobule,
+so m is the greater of two.
 
-Lipschitz K + sqrt((K^2 - 1) / a^2 + E^2 / min(r)^2) with K = (t + 1 / t) / 2, t = max(r) / min(r): distances are
-1-Lipschitz in x, and x moves by at most K / a for a step of p (Kantorovich's inequality). So |grad s| <= K + E / min(r)
-where s is kept below a E, and |grad e| <= sqrt(1 + (K^2 - 1) / a^2). The gradient of D lies across the ray and most of
-that of e along it, which gives the bound. Deeper than the sulci e goes on with (a - 1) min(r), which is
-1-Lipschitz down to the centre.
+Lipschitz the norm of [[E' + w, 1], [K + (E' + w) T, T / a]]: its columns are the gradients of s and e, its rows their
+parts along the ray and across it, and f's is a combination of both with weights on the unit circle. Here
+K = (t + 1 / t) / 2 with t = max(r) / min(r) bounds how x moves by K / a for a step of p (Kantorovich's inequality), as
+D does, and T = sqrt(K^2 - 1) how the height's gradient, (1, T / a), leans away from the ray. E' = E / min(r) comes from
+the factor a of s, whose (D2 - D1) / 2 is kept below E, and w = `LEAN` from points that move, where a is at least
+1 - d / min(r); below that w = 0. Deeper than the sulci e goes on with (a - 1) min(r), which is 1-Lipschitz down to the
+centre.
 """
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 import taichi as ti
 from pydantic import model_validator
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 
 from engine.nodes import ORIGIN, Ball, Shape, register
 from engine.random import Stream
@@ -36,16 +42,22 @@ from engine.vary import NonNegative, Positive, Radii, Seed
 
 #: Points in a chain, at most.
 CHAIN = 9
-#: Depth of the sulci within a lobule, as a share of those around it.
-SHALLOW = 0.55
+#: Depths of the sulci within a lobule, as a share of those around it.
+SHALLOW = (0.35, 0.9)
 #: Distance between the middles of lobules, in wavelengths.
 LOBULE = 3.2
+#: Distances between points, in wavelengths; they differ from lobule to lobule.
+SPREAD = (0.7, 1.25)
+#: Slope of the sulci's walls against the rays, at most.
+LEAN = 0.6
+#: Depths, from the surface to the sulci's bottom, for which the table's lists are made.
+_LEVELS = 7
 #: The largest radius may be so many wavelengths.
 _FINEST = 12
 #: Share of the wavelength up to which the distance to a sulcus is followed (E).
-_REACH = 0.6
-_HEAD = 10
-_SITE = 5  # x y z, number of the chain, number of the lobule
+_REACH = 0.5
+_HEAD = 9
+_SITE = 12  # x y z, number of the chain, number of the lobule, share of the depth, slopes at the top and at the bottom
 
 vec2 = ti.math.vec2
 vec3 = ti.math.vec3
@@ -57,22 +69,26 @@ def _corner(a: ti.f32, b: ti.f32) -> ti.f32:
 
 
 @ti.func
-def _gaps(u, x, params: ti.template(), o: ti.i32):
-    """D2 - D1 at `x` for chains and for lobules; the table at `params[o]` is that of `gyri`."""
+def _gaps(u, x, down, params: ti.template(), o: ti.i32):
+    """D2 - D1 at `x` for chains and for lobules, and the share of the depth there; the table at `params[o]` is that of
+    `gyri`, and points move by `down[0]` times their first slope and `down[1]` times their second one."""
     n = int(params[o])
     cell = ti.math.clamp(ti.cast((u + 1.0) * (0.5 * n), ti.i32), 0, n - 1)
     row = o + 1 + 2 * ((cell.z * n + cell.y) * n + cell.x)
-    first, second, names = 1e6, vec2(1e6), vec2(-1.0)
+    first, second, names, nearest = 1e12, vec2(1e12), vec2(-1.0), 0
     for i in range(int(params[row + 1])):
         q = o + int(params[o + int(params[row]) + i])
-        d = (x - vec3(params[q], params[q + 1], params[q + 2])).norm()
+        away = x - vec3(params[q], params[q + 1], params[q + 2])
+        away -= down[0] * vec3(params[q + 6], params[q + 7], params[q + 8])
+        away -= down[1] * vec3(params[q + 9], params[q + 10], params[q + 11])
+        d = away.dot(away)
         # a nearer point of another chain or lobule makes the nearest one so far the next one
         for j in ti.static(range(2)):
             if params[q + 3 + j] != names[j]:
                 second[j] = first if d < first else ti.min(second[j], d)
         if d < first:
-            first, names = d, vec2(params[q + 3], params[q + 4])
-    return second - first
+            first, names, nearest = d, vec2(params[q + 3], params[q + 4]), q
+    return ti.sqrt(second) - ti.sqrt(first), params[nearest + 5]
 
 
 @register("cortex")
@@ -97,11 +113,15 @@ class Cortex(Shape):
         r = vec3(params[o], params[o + 1], params[o + 2])
         a = (p / r).norm()
         x = p / ti.max(a, 1e-6)
-        e = ti.min(ti.max((a - 1.0) * x.norm(), -params[o + 8]), (a - 1.0) * r.min())
-        s = a * ti.min(0.5 * _gaps(x / r, x, params, o + _HEAD), params[o + 7]) - params[o + 4]
-        shallow, deep, k = params[o + 3], params[o + 9], params[o + 5]
+        half, k, deep = params[o + 3], params[o + 4], params[o + 8]
+        e = ti.min(ti.max((a - 1.0) * x.norm(), -params[o + 7]), (a - 1.0) * r.min())
+        h = ti.math.clamp(-e, 0.0, deep)
+        bend = 0.5 * h * h / deep
+        gaps, share = _gaps(x / r, x, vec2(h - bend, bend), params, o + _HEAD)
+        s = a * ti.min(0.5 * gaps, params[o + 6]) - half
+        shallow = share * deep
         body = -ti.min(_corner(s.x, -(shallow + e)), _corner(s.y, -(deep + e)))
-        return _corner(e + k, body + k) - k + params[o + 6]
+        return _corner(e + k, body + k) - k + params[o + 5]
 
     @model_validator(mode="after")
     def _fits(self):
@@ -128,13 +148,13 @@ class Cortex(Shape):
 
     def _floor(self) -> float:
         """Depth (mm) down to which e is the height along the ray."""
-        return min(self.depth + self.wavelength, 0.8 * min(self._radii()))
+        return min(self.depth + _REACH * self.wavelength, 0.8 * min(self._radii()))
 
     def pack(self) -> np.ndarray:
-        shallow, half, reach = SHALLOW * self.depth, self.width / 2, _REACH * self.wavelength
-        rounding = min(shallow / 2, 0.8 * (self.wavelength / 2 - half))
-        head = [shallow, half, rounding, self.inset, reach, self._floor(), self.depth]
-        table = gyri(self._radii(), self.wavelength, self.seed or 0)
+        half, reach = self.width / 2, _REACH * self.wavelength
+        rounding = min(SHALLOW[0] * self.depth / 2, 0.8 * (self.wavelength / 2 - half))
+        head = [half, rounding, self.inset, reach, self._floor(), self.depth]
+        table = gyri(self._radii(), self.wavelength, self.depth, self.seed or 0)
         return np.concatenate([np.array([*self._radii(), *head], np.float32), table])
 
     def ball(self) -> Ball:
@@ -143,7 +163,13 @@ class Cortex(Shape):
     def lipschitz(self) -> float:
         least, most = min(self._radii()), max(self._radii())
         k = (most / least + least / most) / 2
-        return k + math.sqrt((k * k - 1) / (1 - self._floor() / least) ** 2 + (_REACH * self.wavelength / least) ** 2)
+        t, turn = math.sqrt(k * k - 1), _REACH * self.wavelength / least
+
+        def norm(depth: float, lean: float) -> float:
+            along, across = turn + lean, k + (turn + lean) * t
+            return float(np.linalg.norm([[along, 1], [across, t / (1 - depth / least)]], 2))
+
+        return max(norm(self.depth, LEAN), norm(self._floor(), 0))
 
     @classmethod
     def example(cls) -> "Cortex":
@@ -151,36 +177,52 @@ class Cortex(Shape):
 
 
 @functools.lru_cache(maxsize=16)
-def gyri(radii: tuple[float, float, float], wavelength: float, seed: int) -> np.ndarray:
-    """The table of `_half_gap` for gyri about `wavelength` mm wide on an ellipsoid, float32.
+def gyri(radii: tuple[float, float, float], wavelength: float, depth: float, seed: int) -> np.ndarray:
+    """The table of `_gaps` for gyri about `wavelength` mm wide and sulci `depth` mm deep on an ellipsoid, float32.
 
     Cells of u = x / r in [-1, 1]^3, n along each axis: for each the offset of its list and the list's length; then the
     lists of offsets of points; then the points. A point counts in a cell if it can be among the nearest of D1 or D2
-    anywhere in it, and D2 - D1 below 2 E: distances change by at most the cell's half diagonal.
+    anywhere in it and at any depth, and D2 - D1 below 2 E: distances change by at most the cell's half diagonal, and by
+    what points move between one of `_LEVELS` depths and the next.
     """
     rng = Stream.of(seed, "cortex").generator()
     r, reach = np.asarray(radii), _REACH * wavelength
-    points, chains = _chained(rng, _scattered(rng, r, 0.8 * wavelength), 1.45 * wavelength)
+    centres = _scattered(rng, r, LOBULE * wavelength)
+    lobule_of, spread = cKDTree(centres), rng.uniform(*SPREAD, len(centres)) * wavelength
+    points = _scattered(rng, r, SPREAD[0] * wavelength, lambda points: spread[lobule_of.query(points)[1]])
+    points, chains = _chained(rng, points, 1.45 * wavelength)
     points /= np.linalg.norm(points / r, axis=1, keepdims=True)
-    _, lobules = cKDTree(_scattered(rng, r, LOBULE * wavelength)).query(_means(points, chains))
+    _, lobules = lobule_of.query(_means(points, chains))
+    share = rng.uniform(*SHALLOW, len(centres))[lobules]
+    slopes = [_slopes(rng, points / r**2, chains) for _ in range(2)]
     n = int(np.clip(np.ceil(5 * r.max() / wavelength), 8, 40))
     steps = (np.arange(n) + 0.5) * (2 / n) - 1
     cells = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)[:, ::-1]
     touched = np.flatnonzero(np.abs(np.linalg.norm(cells, axis=1) - 1) < math.sqrt(3) / n + 1e-3)
-    half = np.linalg.norm(r) / n + 1e-3
-    rows, lists = np.zeros((len(cells), 2)), []
+    half = np.linalg.norm(r) / n + 0.5 * LEAN * depth / (_LEVELS - 1) + 1e-3
+    listed = np.zeros((len(touched), len(points)), bool)
+    for h in np.linspace(0, depth, _LEVELS):
+        bend = h * h / (2 * depth)
+        away = cdist(cells[touched] * r, points + (h - bend) * slopes[0] + bend * slopes[1])
+        nearest = away.argmin(axis=1)
+        first = away[np.arange(len(away)), nearest]
+        other = np.where(lobules == lobules[nearest][:, None], np.inf, away).min(axis=1)
+        listed |= away <= (np.minimum(other, first + 2 * reach) + 2 * half)[:, None]
+    rows, counts = np.zeros((len(cells), 2)), listed.sum(axis=1)
     start = 1 + rows.size
-    for i in touched:
-        away = np.linalg.norm(points - cells[i] * r, axis=1)
-        nearest = away.argmin()
-        other = away[lobules != lobules[nearest]].min(initial=away[nearest] + 2 * reach)
-        lists.append(np.flatnonzero(away <= other + 2 * half))
-        rows[i] = start, len(lists[-1])
-        start += len(lists[-1])
-    offsets = start + _SITE * np.concatenate(lists)
-    return np.concatenate([[n], rows.ravel(), offsets, np.column_stack([points, chains, lobules]).ravel()]).astype(
-        np.float32
-    )
+    rows[touched] = np.column_stack([start + np.cumsum(counts) - counts, counts])
+    offsets = start + counts.sum() + _SITE * np.nonzero(listed)[1]
+    sites = np.column_stack([points, chains, lobules, share, *slopes])
+    return np.concatenate([[n], rows.ravel(), offsets, sites.ravel()]).astype(np.float32)
+
+
+def _slopes(rng: np.random.Generator, normals: np.ndarray, chains: np.ndarray) -> np.ndarray:
+    """How far each point moves sideways per mm of depth (n, 3): half as its chain does, half as it does itself."""
+    names, which = np.unique(chains, return_inverse=True)
+    drawn = rng.standard_normal((len(names), 3))[which] + rng.standard_normal((len(normals), 3))
+    drawn *= 0.5 * LEAN
+    drawn -= normals * ((drawn * normals).sum(axis=1) / (normals**2).sum(axis=1))[:, None]
+    return drawn / np.maximum(np.linalg.norm(drawn, axis=1, keepdims=True) / LEAN, 1)
 
 
 def _means(points: np.ndarray, chains: np.ndarray) -> np.ndarray:
@@ -190,19 +232,23 @@ def _means(points: np.ndarray, chains: np.ndarray) -> np.ndarray:
     return (sums / count[:, None])[which]
 
 
-def _scattered(rng: np.random.Generator, r: np.ndarray, apart: float) -> np.ndarray:
-    """Random points (n, 3) on the ellipsoid, no two nearer than `apart` mm, and room for no more of the candidates."""
-    count = int(30 * 4 * math.pi * r.max() ** 2 / apart**2)
+def _scattered(
+    rng: np.random.Generator, r: np.ndarray, least: float, spacing: Callable[[np.ndarray], np.ndarray] | None = None
+) -> np.ndarray:
+    """Random points (n, 3) on the ellipsoid, and room for no more of the candidates: none is nearer to an earlier one
+    than that one's spacing, `least` mm or as `spacing` says for points (n, 3)."""
+    count = int(30 * 4 * math.pi * r.max() ** 2 / least**2)
     u = rng.standard_normal((count, 3))
     u /= np.linalg.norm(u, axis=1, keepdims=True)
     stretch = np.linalg.norm(u / r, axis=1)  # of areas, from the sphere to the ellipsoid
     points = (u * r)[rng.random(count) < stretch / stretch.max()]
+    apart = spacing(points) if spacing else np.full(len(points), least)
     free, kept = np.ones(len(points), bool), []
     tree = cKDTree(points)
     for i in range(len(points)):
         if free[i]:
             kept.append(i)
-            free[tree.query_ball_point(points[i], apart)] = False
+            free[tree.query_ball_point(points[i], apart[i])] = False
     return points[kept]
 
 

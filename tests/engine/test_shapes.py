@@ -9,6 +9,7 @@ from scipy.ndimage import distance_transform_edt
 
 from engine.compile import compile_scene
 from engine.nodes import SHAPES
+from engine.shapes.cortex import SHALLOW, gyri
 from engine.voxelize import voxelize
 from tests.engine.scenes import scene_of
 
@@ -194,6 +195,37 @@ def test_cortex_is_folded():
 
     assert area(field(where)) > 1.5 * area(plain(where))
     assert (field(where[plain(where) > 0]) > 0).all()
+
+
+def test_cortex_agrees_with_all_its_points():
+    """The lists leave out no point that counts: D2 - D1 over all points gives the same field, at every depth."""
+    radii, wavelength, depth, width = np.array([24.0, 28.0, 22.0]), 10.0, 8.0, 1.0
+    table = gyri(tuple(radii), wavelength, depth, 3)
+    n = int(table[0])
+    first = int(table[1 : 1 + 2 * n**3].reshape(-1, 2)[:, 1].sum()) + 1 + 2 * n**3
+    sites = table[first:].reshape(-1, 12)
+    p = points(20_000, reach=30)
+    a = np.linalg.norm(p / radii, axis=1)
+    x = p / a[:, None]
+    reach, floor = 0.5 * wavelength, min(depth + 0.5 * wavelength, 0.8 * radii.min())
+    e = np.minimum(np.maximum((a - 1) * np.linalg.norm(x, axis=1), -floor), (a - 1) * radii.min())
+    h = np.clip(-e, 0, depth)
+    bend = h * h / (2 * depth)
+    moved = sites[:, :3] + (h - bend)[:, None, None] * sites[:, 6:9] + bend[:, None, None] * sites[:, 9:12]
+    away = np.linalg.norm(moved - x[:, None], axis=2)
+    nearest = away.argmin(axis=1)
+    s = []
+    for name in (3, 4):
+        other = np.where(sites[:, name] == sites[nearest, name][:, None], np.inf, away).min(axis=1)
+        s.append(a * np.minimum((other - away.min(axis=1)) / 2, reach) - width / 2)
+
+    def corner(a, b):
+        return np.hypot(np.maximum(a, 0), np.maximum(b, 0)) + np.minimum(np.maximum(a, b), 0)
+
+    shallow, k = sites[nearest, 5] * depth, min(SHALLOW[0] * depth / 2, 0.8 * (wavelength - width) / 2)
+    body = -np.minimum(corner(s[0], -(shallow + e)), corner(s[1], -(depth + e)))
+    field = field_of(kind="cortex", radii=radii.tolist(), wavelength=wavelength, depth=depth, width=width, seed=3)
+    assert np.abs(corner(e + k, body + k) - k - field(p)).max() < 2e-3
 
 
 def test_an_inset_cortex_with_the_same_seed_is_the_same_field():
