@@ -7,6 +7,7 @@ known to be full (Barbier et al. 2025, Lipschitz Pruning, doi 10.1111/cgf.70057)
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -55,34 +56,28 @@ def every_span(program: Program, grid: Grid) -> Lists:
     """Every span in every tile, as if its surface might be anywhere."""
     nz, ny, nx = tiles_of(grid)
     spans, tiles = len(program.spans), nz * ny * nx
-    with device():
-        return _lists(
-            torch.arange(tiles + 1) * spans, (torch.arange(spans) + (_ALL_CROSSED << SPAN_BITS)).repeat(tiles)
-        )
+    entries = torch.arange(spans, device=device()) + (_ALL_CROSSED << SPAN_BITS)
+    return _lists(torch.arange(tiles + 1, device=device()) * spans, entries.repeat(tiles))
 
 
 def cull(program: Program, grid: Grid) -> Lists:
     """The spans that may reach each tile, without those that others cover wholly."""
-    with device():
-        return _cull(program, grid)
-
-
-def _cull(program: Program, grid: Grid) -> Lists:
     nz, ny, nx = tiles_of(grid)
-    tiles = torch.tensor([nx, ny, nz])
+    tiles = torch.tensor([nx, ny, nz], device=device())
     centre, radius, bound = _balls(program)
-    steps = torch.tensor([[k & 1, k >> 1 & 1, k >> 2] for k in range(LANES)])  # from a cell's first child to each
+    # from a cell's first child to each, along x, y, z
+    steps = torch.tensor([[k & 1, k >> 1 & 1, k >> 2] for k in range(LANES)], device=device())
     edge = TILE
     while edge * _ROOTS < TILE * int(tiles.max()):
         edge *= 2
     roots = -(-tiles * TILE // edge)
-    cell = torch.cartesian_prod(*(torch.arange(int(n)) for n in roots))
+    cell = torch.cartesian_prod(*(torch.arange(int(n), device=device()) for n in roots))
     near = torch.cdist(_middles(grid, cell * edge, edge), centre) - radius <= _half_diagonal(grid, edge)
     which, span = near.nonzero(as_tuple=True)
-    cell, full = cell[which], torch.zeros(len(span), dtype=torch.bool)
+    cell, full = cell[which], torch.zeros(len(span), dtype=torch.bool, device=device())
     while True:
         # `edge` is that of `cell`, whose children are looked at
-        side = torch.full((len(span), LANES), INSIDE, dtype=torch.int32)
+        side = torch.full((len(span), LANES), INSIDE, device=device())
         some = ~full
         first = cell[some, None] * edge + steps * (edge // 2)
         points, of = _middles(grid, first, edge // 2), span[some, None]
@@ -90,7 +85,7 @@ def _cull(program: Program, grid: Grid) -> Lists:
         half = _half_diagonal(grid, edge // 2)
         near = (points - centre[of]).norm(dim=-1) - radius[of] <= half
         crossed = near & (d.abs() <= bound[of] * half)
-        side[some] = torch.where(crossed, CROSSED, torch.where(near & (d < 0), INSIDE, OUTSIDE)).to(torch.int32)
+        side[some] = torch.where(crossed, CROSSED, torch.where(near & (d < 0), INSIDE, OUTSIDE))
         if edge == TILE:
             break
         edge //= 2
@@ -98,22 +93,22 @@ def _cull(program: Program, grid: Grid) -> Lists:
         below = cell[which] * 2 + steps[child]
         in_grid = (below * edge < tiles * TILE).all(dim=1)
         cell, span, full = below[in_grid], span[which][in_grid], (side[which, child] == INSIDE)[in_grid]
-    return _listed(program, (nz, ny, nx), cell, span, (side << 2 * torch.arange(LANES)).sum(dim=1))
+    return _listed(program, (nz, ny, nx), cell, span, (side << 2 * torch.arange(LANES, device=device())).sum(dim=1))
 
 
 def _listed(program: Program, tiles: tuple[int, int, int], cell, span, blocks) -> Lists:
     """Lists of pairs of a tile (x, y, z) and a span, with two bits for each block."""
     nz, ny, nx = tiles
     tile = (cell[:, 2] * ny + cell[:, 1]) * nx + cell[:, 0]
-    rows = torch.tensor([s.row for s in program.spans])
-    covers = program.family.to(rows.device).all(dim=1)[rows][span] & (blocks == _ALL_INSIDE)
+    rows = torch.tensor([s.row for s in program.spans], device=device())
+    covers = program.family.all(dim=1).to(device())[rows][span] & (blocks == _ALL_INSIDE)
     # what was painted before a span that covers the tile does not show
-    last = torch.zeros(nz * ny * nx, dtype=span.dtype)
+    last = torch.zeros(nz * ny * nx, dtype=span.dtype, device=device())
     last.scatter_reduce_(0, tile[covers], span[covers], "amax")
     kept = (blocks != 0) & (span >= last[tile])
     tile, span, blocks = tile[kept], span[kept], blocks[kept]
     order = torch.argsort(tile * len(program.spans) + span)
-    first = torch.zeros(nz * ny * nx + 1, dtype=torch.int64)
+    first = torch.zeros(nz * ny * nx + 1, dtype=torch.int64, device=device())
     torch.cumsum(torch.bincount(tile, minlength=nz * ny * nx), 0, out=first[1:])
     return _lists(first, (span + (blocks << SPAN_BITS))[order])
 
@@ -125,18 +120,17 @@ def _lists(first: torch.Tensor, entries: torch.Tensor) -> Lists:
 
 def _balls(program: Program) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Of each span the ball's centre (n, 3) and radius (n), mm, and the field's Lipschitz bound (n)."""
-    spans = program.spans
-    centre = torch.tensor([s.ball.centre for s in spans], dtype=torch.float32)
-    radius = torch.tensor([s.ball.radius for s in spans], dtype=torch.float32)
-    return centre, radius, torch.tensor([s.lipschitz for s in spans], dtype=torch.float32)
+    rows = [[*s.ball.centre, s.ball.radius, s.lipschitz] for s in program.spans]
+    table = torch.tensor(rows, dtype=torch.float32, device=device())
+    return table[:, :3], table[:, 3], table[:, 4]
 
 
 def _middles(grid: Grid, first: torch.Tensor, edge: int) -> torch.Tensor:
     """World places (mm) of the middles of cells, `edge` voxels wide, given their first voxels (..., 3)."""
-    axes = torch.tensor(grid.axes, dtype=torch.float32)
-    return (first + 0.5 * (edge - 1)) @ axes.T + torch.tensor(grid.origin, dtype=torch.float32)
+    axes, origin = (torch.tensor(v, dtype=torch.float32, device=device()) for v in (grid.axes, grid.origin))
+    return (first + 0.5 * (edge - 1)) @ axes.T + origin
 
 
 def _half_diagonal(grid: Grid, edge: int) -> float:
     """Half the diagonal (mm) of a cell `edge` voxels wide, and room for rounding."""
-    return 0.5 * edge * float(torch.tensor(grid.axes).square().sum().sqrt()) + SLACK
+    return 0.5 * edge * math.sqrt((grid.axes**2).sum()) + SLACK

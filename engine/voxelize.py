@@ -7,9 +7,9 @@ its middle and at its voxels' centres; the nine values give the field's gradient
 of each voxel that the surface cuts off, exact for planes and close to it for surfaces that bend gently.
 
 Where the field is not close to linear, four samples in a voxel, on a tetrahedron at Gauss points, integrate quadratic
-fields exactly, so that small spheres keep their volume, and where that does not do either, the voxel is sampled
-5 x 5 x 5 times. Where several surfaces cross one voxel, their planes share it out on a lattice, in painting order:
-neighbours that touch leave no gap.
+fields exactly, so that small spheres keep their volume. Where that does not do, the voxel's octants are judged as a
+brick's voxels are, and where even that fails, the voxel is sampled 5 x 5 x 5 times. Where several surfaces cross one
+voxel, their planes share it out on a lattice, in painting order: neighbours that touch leave no gap.
 
 Eight of a kind are always evaluated together: tiles, blocks, bricks, voxels, points (see `program.field`).
 """
@@ -41,6 +41,9 @@ _BENT = 0.1
 _CURVED = 0.08
 #: Where the field exceeds what a linear one changes by, and so many times its bend, no surface crosses.
 _MARGIN = 3.0
+#: The same for a voxel by its eight octants, per edge of those.
+_OCTANTS = 0.15
+#: Points along an axis where that does not do either.
 _FINE = 5
 #: Surfaces that a voxel can hold, and points along an axis when it is shared out among them.
 _LAYERS = 8
@@ -226,7 +229,8 @@ def _fill(
 
     For each span `stage` goes from the bricks' middles (0) to the voxels of each brick (1 to 8). Voxels of a brick
     whose share is not known from that are `waiting`, as bits, and done one by one: `batch` 0 is the centre and the
-    tetrahedron, further ones are the fine lattice. `field` stands in one place, for compilers take seconds on it.
+    tetrahedron, 1 the octants, further ones are the fine lattice. `field` stands in one place, for compilers take
+    seconds on it.
     """
     half = _half_diagonal(axes, 1.0)
     spread = vec3(0.0)  # of the Laplacian on the axes: curvature is as likely along each, per mm
@@ -251,7 +255,7 @@ def _fill(
                 bound = real[s, 4] * half
                 side, middle = ti.Vector([whole_block] * LANES), ti.Vector([0.0] * LANES)
                 part, plane = ti.Vector([0.0] * LANES), ti.Vector([0.0] * (4 * LANES))
-                waiting, batch, inside = 0, 0, 0
+                waiting, batch, inside, centre = 0, 0, 0, 0.0
                 stage = LANES + 1 if whole_block == OUTSIDE else 0
                 while stage <= LANES:
                     brick = stage - 1
@@ -267,8 +271,10 @@ def _fill(
                             u = vec3(k & 1, k >> 1 & 1, k >> 2) * edge + 0.5 * (edge - 1)
                             if waiting != 0:
                                 u = vec3(voxel & 1, voxel >> 1 & 1, voxel >> 2)
-                                if batch > 0:
-                                    u += _sub_voxel(ti.min((batch - 1) * LANES + k, _FINE**3 - 1), _FINE)
+                                if batch > 1:
+                                    u += _sub_voxel(ti.min((batch - 2) * LANES + k, _FINE**3 - 1), _FINE)
+                                elif batch == 1:
+                                    u += _sub_voxel(k, 2)
                                 elif 1 <= k <= 4:
                                     u += _tetrahedron(k - 1)
                             p = position(axes, origin, x + u.x, y + u.y, z + u.z)
@@ -284,11 +290,7 @@ def _fill(
                         for k in range(LANES):
                             part[k], plane[4 * k] = float(side[brick] == INSIDE), -1e9
                             if crossed:
-                                u = vec3(k & 1, k >> 1 & 1, k >> 2) - 0.5
-                                there = gradient + laplacian * spread * u
-                                there.x += mixed.z * u.y + mixed.y * u.z
-                                there.y += mixed.z * u.x + mixed.x * u.z
-                                there.z += mixed.y * u.x + mixed.x * u.y
+                                there = _slope(gradient, mixed, laplacian * spread, k)
                                 if ti.abs(d[k]) >= _reach(bound, there, bent, creased):
                                     part[k] = float(d[k] < 0.0)
                                 elif judged:
@@ -310,12 +312,24 @@ def _fill(
                             part[voxel] = _half_space(mean, gradient)
                             waiting &= waiting - 1
                         else:
-                            batch, inside = 1, 0
+                            batch, inside, centre = 1, 0, d[0]
+                    elif batch == 1:
+                        gradient, mixed, laplacian, bent = _curvature(centre, d)
+                        if not creased and bent <= _OCTANTS * gradient.norm():
+                            total = 0.0
+                            for k in range(LANES):
+                                there = _slope(gradient, mixed, laplacian * spread, k)
+                                total += _half_space(d[k] + laplacian / 24.0, there)
+                            part[voxel] = total / LANES
+                            waiting &= waiting - 1
+                            batch = 0
+                        else:
+                            batch = 2
                     else:
-                        for k in range(ti.min(LANES, _FINE**3 - (batch - 1) * LANES)):
+                        for k in range(ti.min(LANES, _FINE**3 - (batch - 2) * LANES)):
                             inside += int(d[k] < 0.0)
                         batch += 1
-                        if (batch - 1) * LANES >= _FINE**3:
+                        if (batch - 2) * LANES >= _FINE**3:
                             part[voxel] = float(inside) / _FINE**3
                             waiting &= waiting - 1
                             batch = 0
@@ -347,6 +361,14 @@ def _fill(
                     elif layers[v] > 1:
                         a, b, most = _share_out(base[v], rows, planes, v * _LAYERS, layers[v], clipped, family)
                     _write(top, under, coverage, z, y, x, a, b, most)
+
+
+@ti.func
+def _slope(gradient, mixed, laplacian, k: ti.i32):
+    """The gradient in the k-th of eight cells, given the derivatives in their middle (`laplacian`: along each axis)."""
+    u = vec3(k & 1, k >> 1 & 1, k >> 2) - 0.5
+    turn = vec3(mixed.z * u.y + mixed.y * u.z, mixed.z * u.x + mixed.x * u.z, mixed.y * u.x + mixed.x * u.y)
+    return gradient + laplacian * u + turn
 
 
 @ti.func

@@ -9,6 +9,7 @@ Lipschitz the largest norm of a product of I + c a k' with |c| <= 1, the Jacobia
 convex, so the largest is reached where every c is 1 or -1: among those 64.
 """
 
+import functools
 import itertools
 import math
 
@@ -66,12 +67,7 @@ class RandomWarp(Warp):
 
     def shears(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """k (6, 3) in radians per mm, phi (6,) in radians, a (6, 3) in mm."""
-        rng = Stream.of(self.seed or 0, "warp").generator()
-        frames = [np.linalg.qr(rng.standard_normal((3, 3)))[0] for _ in range(_SHEARS // 3)]
-        wavelengths = self.wavelength * _SPREAD ** rng.uniform(-1, 1, _SHEARS)
-        k = np.concatenate(frames) * (2 * math.pi / wavelengths)[:, None]
-        a = np.concatenate([np.roll(frame, -1, axis=0) for frame in frames])
-        return k, rng.uniform(0, 2 * math.pi, _SHEARS), a * self.amplitude * math.sqrt(2 / _SHEARS)
+        return _shears(self.amplitude, self.wavelength, self.seed or 0)
 
     def pack(self) -> np.ndarray:
         k, phi, a = self.shears()
@@ -81,12 +77,27 @@ class RandomWarp(Warp):
         return ball.grown(2 * self.amplitude)
 
     def lipschitz(self, ball: Ball) -> float:
-        k, _, a = self.shears()
-        jacobian = np.eye(3)
-        for m in range(_SHEARS):
-            jacobian = (np.eye(3) + _CORNERS[:, m, None, None] * np.outer(a[m], k[m])) @ jacobian
-        return float(np.linalg.norm(jacobian, 2, axis=(1, 2)).max())
+        return _stretch(self.amplitude, self.wavelength, self.seed or 0)
 
     @classmethod
     def example(cls) -> "RandomWarp":
         return cls(amplitude=3, wavelength=30, seed=4)
+
+
+@functools.lru_cache(maxsize=1024)
+def _shears(amplitude: float, wavelength: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = Stream.of(seed, "warp").generator()
+    frames = np.linalg.qr(rng.standard_normal((_SHEARS // 3, 3, 3)))[0]
+    wavelengths = wavelength * _SPREAD ** rng.uniform(-1, 1, _SHEARS)
+    k = np.concatenate(frames) * (2 * math.pi / wavelengths)[:, None]
+    a = np.roll(frames, -1, axis=1).reshape(-1, 3)
+    return k, rng.uniform(0, 2 * math.pi, _SHEARS), a * amplitude * math.sqrt(2 / _SHEARS)
+
+
+@functools.lru_cache(maxsize=1024)
+def _stretch(amplitude: float, wavelength: float, seed: int) -> float:
+    k, _, a = _shears(amplitude, wavelength, seed)
+    jacobian = np.eye(3)
+    for m in range(_SHEARS):
+        jacobian = jacobian + _CORNERS[:, m, None, None] * a[m][:, None] * (k[m] @ jacobian)[..., None, :]
+    return float(np.linalg.norm(jacobian, 2, axis=(1, 2)).max())
