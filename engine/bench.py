@@ -17,9 +17,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from engine.compile import rotation
+from engine.compile import compile_scene, rotation
+from engine.device import device
 from engine.grid import Grid
+from engine.program import LANES
 from engine.random import Stream
 from engine.render.protocols import PROTOCOLS
 from engine.scene import Scene
@@ -138,6 +141,7 @@ def bench_voxelize() -> list[dict[str, Any]]:
         again = cost(functools.partial(voxelize, rough, grid_of(n)))
         power = math.log(again.cpu / small.cpu) / math.log(n / 128)
         rows.append(row(f"the same, {n}^3: grows as n^{power:.2f}", again, small))
+    rows += _floors(rough, whole)
     rows.append(note("peak memory at 512^3 over the three bytes a voxel that come out", _peak_share(512)))
     rows.append(
         note("seconds to a first volume of `abdomen` at 96^3 in a new process, kernels cached", _first(cached=True))
@@ -149,6 +153,27 @@ def bench_voxelize() -> list[dict[str, Any]]:
 def note(what: str, value: float) -> dict[str, Any]:
     """A line of a table that holds one figure of its own."""
     return {"work": f"{what}: {value:.2f}", "seconds": None, "cpu": None, "ratio": None, "value": value}
+
+
+def _floors(scene: Scene, whole: Cost) -> list[dict[str, Any]]:
+    """What voxelising at 256^3 cannot do without: to write what comes out, and to know the field where surfaces are."""
+    program, _ = compile_scene(scene)
+    volume = voxelize(scene, grid_of(256))
+    arrays = (volume.top, volume.under, volume.coverage)
+    crossed = nn.functional.max_pool3d((volume.coverage < 255).float()[None], 2)[0] > 0
+    z, y, x = crossed.nonzero(as_tuple=True)
+    steps = torch.tensor([[k & 1, k >> 1 & 1, k >> 2] for k in range(LANES)])
+    index = 2 * torch.stack([x, y, z], dim=1).cpu()[:, None] + steps
+    points = torch.as_tensor(volume.grid.to_world(index.reshape(-1, 3).numpy()), dtype=torch.float32).to(device())
+    spans = torch.arange(len(z), device=device()) % len(program.spans)
+    return [
+        row("floor by bytes: the three arrays are written", cost(lambda: [array.clone() for array in arrays]), whole),
+        row(
+            f"floor by arithmetic: one field at the voxels of the {len(z)} bricks that surfaces cross",
+            cost(lambda: program.sample(points, spans)),
+            whole,
+        ),
+    ]
 
 
 _PEAK = """
