@@ -137,6 +137,15 @@ def schema() -> None:
 
 
 @cli.command()
+def protocols() -> None:
+    """List the protocols that scenes and `generate --protocol` know by name."""
+    from engine.render.preset import presets
+
+    for name, preset in presets().items():
+        click.echo(f"{name:26s} {preset.description}")
+
+
+@cli.command()
 @click.argument("scenes", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="folder of the dataset")
 @click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="volumes of each scene")
@@ -144,18 +153,19 @@ def schema() -> None:
 @click.option("--size", type=click.IntRange(min=8), help="voxels along the longest axis; the field of view stays")
 @click.option("--spacing", type=float, help="mm between voxels")
 @click.option("--modalities", callback=_words, default="ct,mr,us", show_default=True)
+@click.option("--protocol", "protocols", multiple=True, help="in place of the scenes' own; see viscera protocols")
 @click.option("--format", "layout", type=click.Choice(["nnunet", "sam2"]), default="nnunet", show_default=True)
 @click.option("--truth", callback=_words, default="", help="also write: coverage,organs,distance,normals")
 @click.option("--phases", type=click.IntRange(min=2), help="phases of the scene's motion, written as 4-D files")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="processes")
 @_DEVICE
-def generate(scenes: tuple[str, ...], phases: int | None, **options: Any) -> None:
+def generate(scenes: tuple[str, ...], phases: int | None, protocols: tuple[str, ...], **options: Any) -> None:
     """Write a dataset of labelled volumes. A second run with the same arguments goes on where the first stopped."""
     from engine.dataset import Request
     from engine.dataset import generate as write
     from engine.scene import Scene
 
-    loaded = tuple(Scene.load(scene_path(name)) for name in scenes)
+    loaded = tuple(Scene.load(scene_path(name)).using(protocols) for name in scenes)
     done = write(Request(loaded, phases=phases or 0, **options))
     kept = f", {len(done.kept)} were there already" if done.kept else ""
     click.echo(f"{done.out}: {len(done.made)} volumes written{kept}")

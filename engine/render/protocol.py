@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from engine.random import Stream
+from engine.render.preset import presets, resolved
 from engine.strict import Strict
 from engine.volume import Image, Volume
+
+PresetName = Annotated[Literal[tuple(presets())], Field(description="a protocol by name")]  # type: ignore[valid-type]
 
 
 class Protocol(Strict):
@@ -17,6 +23,24 @@ class Protocol(Strict):
     """
 
     unit: ClassVar[str]
+
+    protocol: PresetName | None = Field(
+        default=None, exclude=True, description="start from this protocol; other fields here change it"
+    )
+    name: str | None = Field(default=None, description="what it is called in headers; the protocol's name if left out")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_preset(cls, value: Any) -> Any:
+        full = resolved(value)
+        if full is value:
+            return value
+        usual = presets()[value["protocol"]].fields["modality"]
+        if full["modality"] != usual:
+            raise PydanticCustomError(
+                "protocol", "'{name}' is a protocol for {usual}", {"name": value["protocol"], "usual": usual}
+            )
+        return full
 
     def render(self, volume: Volume, stream: Stream) -> Image:
         """The image of `volume`; all randomness comes from `stream`."""

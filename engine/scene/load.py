@@ -14,6 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from engine.errors import UserError
 from engine.pattern import PATTERNS
+from engine.render.preset import presets, resolved
 from engine.render.protocols import PROTOCOLS
 from engine.scene import check
 from engine.scene.errors import Mistake, Place, SceneError, Spot, did_you_mean
@@ -204,13 +205,20 @@ def _missing(detail: Any, document: Any, model: type[BaseModel]) -> Mistake:
 def _unknown_tag(detail: Any, document: Any, model: type[BaseModel]) -> Mistake:
     _, node = _walk(document, detail["loc"], True)
     key = "modality" if "acquire" in detail["loc"] else "kind"
+    if key == "modality" and isinstance(node, Mapping) and "modality" not in node and "protocol" in node:
+        place, word = place_of(document, (*detail["loc"], "protocol")), str(node["protocol"])
+        return Mistake(f"'{word}' is no protocol", place, did_you_mean(word, presets()), _listed(tuple(presets())))
     known = tuple(PROTOCOLS) if key == "modality" else tuple(PATTERNS) if "pattern" in detail["loc"] else KINDS
     if isinstance(node, Mapping) and key in node:
         place = place_of(document, (*detail["loc"], key))
         word = str(node[key])
-        return Mistake(f"'{word}' is no {key}", place, did_you_mean(word, known), f"one of: {', '.join(known)}")
+        return Mistake(f"'{word}' is no {key}", place, did_you_mean(word, known), _listed(known))
     place = place_of(document, detail["loc"], value=False)
-    return Mistake(f"cannot tell what this is: no '{key}'", place, f"add '{key}: ...'", f"one of: {', '.join(known)}")
+    return Mistake(f"cannot tell what this is: no '{key}'", place, f"add '{key}: ...'", _listed(known))
+
+
+def _listed(known: tuple[str, ...]) -> str:
+    return f"one of: {', '.join(known)}"
 
 
 def _no_distribution(detail: Any, document: Any, model: type[BaseModel]) -> Mistake:
@@ -274,7 +282,7 @@ def _chosen(annotation: Any, node: Any) -> Any:
     models = list(_models(annotation))
     if isinstance(node, Mapping):
         for name in ("kind", "modality"):
-            tag = node.get(name)
+            tag = resolved(node).get(name)
             for model in models:
                 field = model.model_fields.get(name)
                 if field is not None and field.default == tag:

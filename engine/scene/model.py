@@ -6,6 +6,7 @@ it occurs. `Scene.sample` turns a scene with distributions into one of plain num
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -25,6 +26,7 @@ from pydantic import (
 
 from engine import nodes
 from engine.grid import Grid
+from engine.render.preset import preset, resolved
 from engine.render.protocols import PROTOCOLS
 from engine.strict import Strict
 from engine.tissue import Material
@@ -244,7 +246,15 @@ _models: list[Any] = [Blend, *PARTS, *STRUCTURES, Variants]
 for _model in _models:
     _model.model_rebuild(_types_namespace={"Part": Part})
 
-Protocol: Any = Annotated[_union(list(PROTOCOLS.values())), Field(discriminator="modality")]
+
+def _modality_tag(value: Any) -> str | None:
+    value = resolved(value)
+    return value.get("modality") if isinstance(value, dict) else getattr(value, "modality", None)
+
+
+Protocol: Any = Annotated[
+    _union([Annotated[model, Tag(modality)] for modality, model in PROTOCOLS.items()]), Discriminator(_modality_tag)
+]
 
 
 class GridSpec(Strict):
@@ -305,6 +315,12 @@ class Scene(Strict):
         from engine.scene.sample import sample
 
         return sample(self, self.seed if seed is None else seed, index)
+
+    def using(self, protocols: Sequence[str]) -> Scene:
+        """The same scene with named protocols in place of its own for their modalities; several for one take turns."""
+        given = [PROTOCOLS[preset(name).fields["modality"]].model_validate({"protocol": name}) for name in protocols]
+        taken = {preset(name).fields["modality"] for name in protocols}
+        return self.model_copy(update={"acquire": [p for p in self.acquire if p.modality not in taken] + given})
 
     def at(self, phase: float) -> Scene:
         """The same scene at `phase`, in [0, 1)."""
