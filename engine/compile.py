@@ -77,12 +77,32 @@ class Assembler:
 
     def mark(self) -> tuple[int, ...]:
         """Where the program stands, for `back_to`."""
-        return len(self.code), len(self._params), self._count, self._frames, self._values
+        return len(self.code), len(self._params), self._count, self._frames, self._values, self._creased
 
     def back_to(self, mark: tuple[int, ...]) -> None:
         """Take back what was emitted since `mark`."""
-        rows, params, self._count, self._frames, self._values = mark
+        rows, params, self._count, self._frames, self._values, creased = mark
+        self._creased = bool(creased)
         del self.code[rows:], self._params[params:]
+
+    def since(self, *fields: tuple[tuple[int, ...], Field]) -> Program:
+        """A program of what was emitted since the first of several marks: from each on, up to the next, one field."""
+        part = Assembler()
+        marks = [mark for mark, _ in fields]
+        rows, params, count, *_ = marks[0]
+        part.code = [(op, offset - count) for op, offset in self.code[rows:]]
+        part._params = self._params[params:]
+        stops = [*(mark[0] for mark in marks[1:]), len(self.code)]
+        spans = [
+            Span(mark[0] - rows, stop - rows, 0, *field) for (mark, field), stop in zip(fields, stops, strict=True)
+        ]
+        return part.program(spans, torch.ones((1, 1), dtype=torch.bool))
+
+    def shape(self, shape: Any) -> None:
+        """Emit the field of a shape."""
+        self._emit(program.shape_code(shape), shape.pack())
+        self._values += 1
+        self._check_depth()
 
     def place(self, node: Any, reflection: np.ndarray, offset: np.ndarray) -> Field:
         """Emit a node seen through `p -> reflection p - offset`; returns its ball and Lipschitz bound outside."""
@@ -129,9 +149,7 @@ class Assembler:
 
     def _core(self, node: Any) -> tuple[Ball, float]:
         if not isinstance(node, Blend):
-            self._emit(program.shape_code(node), node.pack())
-            self._values += 1
-            self._check_depth()
+            self.shape(node)
             return node.ball(), node.lipschitz()
         ball, bound = Ball(nodes.ORIGIN, -1.0), 1.0
         for i, part in enumerate(node.parts):

@@ -4,11 +4,11 @@ With f the field of a structure and o that of what its neighbours fill (the unio
 
     touching   max(u, -o, f - k)      u the smooth union of f and o with radius k, see engine.combine.touch
     press      max(f - bulge, -o)
-    gap        max(f, mm - n)         n the neighbours' fields divided by their Lipschitz bounds
+    gap        max(f, mm - n)         n the distance to the neighbours, see engine.clearance
 
-The bulge comes first, then the contact, then the cuts. n is nowhere more than the distance, so a gap is at least `mm`
-wide, and wider where a neighbour's field rises more slowly than its bound allows. What a neighbour fills is bounded by
-its own relations and by the structure it lies inside.
+The bulge comes first, then the contact, then the cuts. What a neighbour fills is bounded by its own relations and by
+the structure it lies inside. Where neither a structure nor its neighbours have an end, n is their fields divided by
+their Lipschitz bounds: nowhere more than the distance, so that the gap is at least `mm` wide.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from engine.clearance import clearance
 from engine.combine.intersect import Intersect
 from engine.nodes import ORIGIN, Ball
 from engine.program import Span
@@ -88,6 +89,7 @@ class Anatomy:
             cut: copies that are cut away around this field anyway: a cut by them may be left out.
         """
         gap, touching, press = copy.structure.gap, copy.structure.touching, copy.structure.press
+        start = self.assembler.mark()
         ball, bound = self.assembler.place(copy.structure, copy.reflection, copy.offset)
         if press and press.yields:
             ball = self.assembler.grow(ball, self._bulge(copy))
@@ -106,13 +108,34 @@ class Anatomy:
         if (near := self._union(fields, ball)) is not None:
             self.assembler.join("subtract", 0.0)
             bound = max(bound, near[1])
-        far = self._find(copy, gap.to) if gap else []
-        fields = [partial(self._visible, other, copy, frozenset(), normal=True) for other in far]
-        if (near := self._union(fields, ball, gap.mm if gap else 0.0)) is not None:
-            self.assembler.grow(near[0], gap.mm)
+        if gap and (steepest := self._keep_away(copy, start, (ball, bound))) is not None:
             self.assembler.join("subtract", 0.0)
-            bound = max(bound, near[1])
+            bound = max(bound, steepest)
         return ball, bound
+
+    def _keep_away(self, copy: Copy, start: tuple[int, ...], field: Field) -> float | None:
+        """Emit a field that is negative nearer to others than the gap of `copy`, where its `field` since `start` is.
+
+        Returns:
+            Its Lipschitz bound; None where nothing is so near, and nothing emitted.
+        """
+        (ball, _), mm = field, copy.structure.gap.mm
+        mark = self.assembler.mark()
+        far = self._find(copy, copy.structure.gap.to)
+        fields = [partial(self._visible, other, copy, frozenset(), normal=True) for other in far]
+        near = self._union(fields, ball, mm)
+        if near is None:
+            return None
+        if mm == 0.0 or math.isinf(min(ball.radius, near[0].radius)):
+            self.assembler.grow(near[0], mm)
+            return near[1]
+        sampled = clearance(self.assembler.since((start, field), (mark, near)), mm)
+        self.assembler.back_to(mark)
+        if sampled is None:
+            return None
+        self.assembler.shape(sampled)
+        self.assembler.grow(near[0], sampled.shift + mm)
+        return sampled.lipschitz
 
     def _visible(self, other: Copy, copy: Copy | None, cut: Keys, normal: bool = False) -> Field:
         """Emit what `other` fills, as far as that matters to `copy`: its field within those of its parents."""

@@ -148,9 +148,7 @@ class Gap(Strict):
     """Keeps its distance: what comes nearer to the named structures is cut away."""
 
     to: Names = Field(description="earlier structures; all copies of each")
-    mm: NonNegative = Field(
-        description="least distance, mm; wider where a neighbour's field rises more slowly than its bound"
-    )
+    mm: NonNegative = Field(description="least distance, mm")
 
 
 class Touching(Strict):

@@ -65,7 +65,7 @@ def distance_grid(path: Path, digest: str, part: str | None, resolution: int) ->
         )
     centre = (low + high) / 2
     radius = float(np.linalg.norm(mesh.vertices - centre, axis=1).max()) + 3**0.5 * step
-    return DistanceGrid(values, origin, step, _steepest(values, step), centre, radius)
+    return DistanceGrid(values, origin, step, steepest(values, step), centre, radius)
 
 
 def _signed_distance(
@@ -135,7 +135,7 @@ def _band(
         corner = corner[(corner < size).all(axis=1)]
 
 
-def _steepest(values: np.ndarray, step: float) -> float:
+def steepest(values: np.ndarray, step: float) -> float:
     """The largest slope of the trilinear interpolant of `values`."""
     square = np.zeros(values.shape, np.float32)
     for axis in range(3):
