@@ -36,7 +36,7 @@ _VOXELS = BLOCK**3
 #: The bits of an entry that hold the span.
 _SPAN = (1 << SPAN_BITS) - 1
 #: A field that departs from its mean by more than this share of a voxel is bent.
-_BENT = 0.1
+_BENT = 0.05
 #: A field that departs in a brick from a linear one by more than this share of a voxel is not judged by the brick.
 _CURVED = 0.08
 #: Where the field exceeds what a linear one changes by, and so many times its bend, no surface crosses.
