@@ -121,3 +121,10 @@ def along_z(weights: np.ndarray, data: torch.Tensor) -> torch.Tensor:
     """Slices `[z, y, x]` mixed by `weights` `[slice, source]`."""
     matrix = torch.from_numpy(weights.astype(np.float32)).to(data.device)
     return (matrix @ data.flatten(1)).view(data.shape)
+
+
+@serial()
+def thicken(data: torch.Tensor, spacing: float, slice_mm: float) -> torch.Tensor:
+    """Slices `[z, y, x]`, `spacing` mm apart, averaged to the thickness `slice_mm` where they are thinner."""
+    profile = slice_profile(data.shape[0], spacing, slice_mm)
+    return data if profile is None else along_z(profile, data)
