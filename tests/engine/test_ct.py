@@ -222,3 +222,9 @@ def test_impossible_protocols_are_refused(wrong, also):
     with pytest.raises(ValidationError) as error:
         CT(**wrong, **also)
     assert error.value.error_count() == 1 + len(also)
+
+
+def test_default_images_are_what_they_were():
+    assert CT().noise_hu is None
+    volume = build(sphere("liver", (0, 0, 0), 20), n=24)
+    assert torch.equal(CT().render(volume, STREAM).data, CT(noise_hu=12).render(volume, STREAM).data)

@@ -11,12 +11,12 @@ UNITS = ("_g_cm3", "_mg_ml", "_ms", "_ppm", "_m_s", "_db_cm", "_db", "_mm")
 #: Keys without a unit: shares, powers and relative deviations.
 DIMENSIONLESS = {"composition", "pd", "attenuation_power", "texture", "texture_density"}
 PLAUSIBLE = {
-    "density_g_cm3": (0.001, 10),
+    "density_g_cm3": (0.001, 20),
     "iodine_mg_ml": (0, 40),
     "t1_ms": (100, 5000),
     "t2_ms": (0.1, 3000),
     "pd": (0, 1),
-    "chi_ppm": (-20, 4000),
+    "chi_ppm": (-40, 4000),
     "sound_speed_m_s": (300, 6500),
     "attenuation_db_cm": (0, 50),
     "attenuation_power": (0.5, 2),

@@ -1,4 +1,5 @@
-"""Computed tomography: CT numbers from composition and tube spectrum, reconstruction kernels, correlated noise."""
+"""Computed tomography: CT numbers from composition and tube spectrum; imitated images, or projections of all energies
+and their filtered back-projection."""
 
 from engine.render.ct.protocol import CT
 

@@ -35,6 +35,15 @@ class Kernel:
         u_squared = (frequency / self.cutoff_per_mm) ** 2
         return (1.0 + self.boost * u_squared) * np.exp(-u_squared)
 
+    @property
+    def noise_gain(self) -> float:
+        """Integral of f^2 MTF(f)^2 over all frequencies from 0 on, 1/mm^3: what the ramp filter makes of white noise.
+
+        By the moments of a Gaussian, f_c^3 sqrt(pi / 2) (1/8 + 3 b / 16 + 15 b^2 / 128).
+        """
+        b = self.boost
+        return self.cutoff_per_mm**3 * math.sqrt(math.pi / 2.0) * (1.0 / 8.0 + 3.0 * b / 16.0 + 15.0 * b * b / 128.0)
+
 
 #: Assumed, of the order of what body scanners show for soft, medium and sharp kernels.
 KERNELS = {"smooth": Kernel(0.30, 0.0), "standard": Kernel(0.42, 0.6), "bone": Kernel(0.75, 1.6)}

@@ -81,7 +81,7 @@ def reconstruct(
     spacing: tuple[float, float, float],
     kernel: str,
     slice_mm: float,
-    noise_hu: float,
+    noise_hu: float | torch.Tensor,
     stream: Stream,
 ) -> torch.Tensor:
     """The reconstructed image of ideal CT numbers.
@@ -91,7 +91,8 @@ def reconstruct(
         spacing: mm along x, y, z.
         kernel: name of the reconstruction kernel.
         slice_mm: thickness of slices; no effect where it is not above the spacing along z.
-        noise_hu: standard deviation of the noise; 0 for none. Slices are independent unless they overlap.
+        noise_hu: standard deviation of the noise, one for all slices or one each `[z]`; 0 for none. Slices are
+            independent unless they overlap.
         stream: the noise's randomness.
     """
     nz, ny, nx = hu.shape
@@ -99,20 +100,31 @@ def reconstruct(
     plane = Plane.around((ny, nx), (dy, dx))
     profile = slice_profile(nz, dz, slice_mm)
     if profile is not None:
-        hu = _along_z(profile, hu)
+        hu = along_z(profile, hu)
     (top, left), (height, width) = plane.margin, plane.size
     padding = (left, width - nx - left, top, height - ny - top)
     spectrum = torch.fft.rfft2(torch.nn.functional.pad(hu[None], padding, mode="replicate")[0])
     spectrum *= image_transfer(plane, kernel).to(hu.device)
-    if noise_hu > 0:
+    if isinstance(noise_hu, torch.Tensor) or noise_hu > 0:
         white = stream.normal((nz, height, width))
         if profile is not None:
-            white = _along_z(profile / np.linalg.norm(profile, axis=1, keepdims=True), white)
-        spectrum.addcmul_(torch.fft.rfft2(white), noise_transfer(plane, kernel).to(hu.device), value=noise_hu)
+            white = along_z(profile / np.linalg.norm(profile, axis=1, keepdims=True), white)
+        if isinstance(noise_hu, torch.Tensor):
+            white *= noise_hu.to(white.device, torch.float32)[:, None, None]
+        scale = 1.0 if isinstance(noise_hu, torch.Tensor) else noise_hu
+        spectrum.addcmul_(torch.fft.rfft2(white), noise_transfer(plane, kernel).to(hu.device), value=scale)
     image = torch.fft.irfft2(spectrum, s=plane.size)
     return image[:, top : top + ny, left : left + nx].contiguous()
 
 
-def _along_z(weights: np.ndarray, data: torch.Tensor) -> torch.Tensor:
+def along_z(weights: np.ndarray, data: torch.Tensor) -> torch.Tensor:
+    """Slices `[z, y, x]` mixed by `weights` `[slice, source]`."""
     matrix = torch.from_numpy(weights.astype(np.float32)).to(data.device)
     return (matrix @ data.flatten(1)).view(data.shape)
+
+
+@serial()
+def thicken(data: torch.Tensor, spacing: float, slice_mm: float) -> torch.Tensor:
+    """Slices `[z, y, x]`, `spacing` mm apart, averaged to the thickness `slice_mm` where they are thinner."""
+    profile = slice_profile(data.shape[0], spacing, slice_mm)
+    return data if profile is None else along_z(profile, data)

@@ -37,20 +37,34 @@ def read_spectra() -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=256)
+def tube_output(kvp: float) -> tuple[np.ndarray, np.ndarray]:
+    """Energies in keV and the tube's photons per cm^2 and mAs in each, 1 m away: what enters the patient.
+
+    Between the tabulated voltages the two neighbours are interpolated.
+    """
+    low, high, share = _between(kvp)
+    energy, fluence = _fluence(low)
+    if low == high:
+        return energy, fluence
+    other_energy, other = _fluence(high)
+    every = np.union1d(energy, other_energy)
+    total = np.zeros_like(every)
+    total[np.searchsorted(every, energy)] += (1.0 - share) * fluence
+    total[np.searchsorted(every, other_energy)] += share * other
+    return every, total
+
+
+@functools.lru_cache(maxsize=256)
 def effective_spectrum(kvp: float) -> Spectrum:
     """The spectrum an energy-integrating detector sees behind 20 cm of water, w(E) ~ E phi(E) exp(-mu_water(E) L).
 
     Between the tabulated voltages (every 10 kV) the two neighbours' weights are interpolated, so every attenuation
     coefficient is piecewise linear in the voltage.
     """
-    if not LOWEST_KVP <= kvp <= HIGHEST_KVP:
-        raise ValueError(f"spectra are tabulated from {LOWEST_KVP:g} to {HIGHEST_KVP:g} kVp, not at {kvp:g}")
-    known = sorted(float(key) for key in read_spectra()["spectra"])
-    low = max(v for v in known if v <= kvp)
-    high = min(v for v in known if v >= kvp)
+    low, high, share = _between(kvp)
     if low == high:
         return _tabulated(low)
-    below, above, share = _tabulated(low), _tabulated(high), (kvp - low) / (high - low)
+    below, above = _tabulated(low), _tabulated(high)
     energy = np.union1d(below.energy_kev, above.energy_kev)
     weight = np.zeros_like(energy)
     for part, spectrum in ((1.0 - share, below), (share, above)):
@@ -60,7 +74,21 @@ def effective_spectrum(kvp: float) -> Spectrum:
 
 @functools.lru_cache(maxsize=16)
 def _tabulated(kvp: float) -> Spectrum:
-    entry = read_spectra()["spectra"][f"{kvp:g}"]
-    energy, fluence = np.array(entry["energy_kev"]), np.array(entry["fluence"])
+    energy, fluence = _fluence(kvp)
     weight = energy * fluence * np.exp(-HARDENING_CM * linear_attenuation(tissue("water"), energy))
     return Spectrum(energy, weight / weight.sum())
+
+
+def _fluence(kvp: float) -> tuple[np.ndarray, np.ndarray]:
+    entry = read_spectra()["spectra"][f"{kvp:g}"]
+    return np.array(entry["energy_kev"]), np.array(entry["fluence"])
+
+
+def _between(kvp: float) -> tuple[float, float, float]:
+    """The tabulated voltages below and above `kvp`, and how far it lies from the lower to the upper one, 0..1."""
+    if not LOWEST_KVP <= kvp <= HIGHEST_KVP:
+        raise ValueError(f"spectra are tabulated from {LOWEST_KVP:g} to {HIGHEST_KVP:g} kVp, not at {kvp:g}")
+    known = sorted(float(key) for key in read_spectra()["spectra"])
+    low = max(v for v in known if v <= kvp)
+    high = min(v for v in known if v >= kvp)
+    return low, high, (kvp - low) / (high - low) if high > low else 0.0
