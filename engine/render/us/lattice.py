@@ -28,6 +28,8 @@ class Lattice:
         slope: index coordinates per mm along the beams, `[beams, 2]`.
         entry: range at which each beam enters the grid, mm, `[beams]`; gel lies before it.
         voxel_mm: the finest in-plane spacing of the grid.
+        axial_mm: -6 dB length of the pulse's echo.
+        foreshortening, element: `Probe`'s, for each beam, `[beams]`.
     """
 
     probe: Probe
@@ -40,6 +42,9 @@ class Lattice:
     slope: np.ndarray
     entry: np.ndarray
     voxel_mm: float
+    axial_mm: float
+    foreshortening: np.ndarray
+    element: np.ndarray
 
     @property
     def beams(self) -> int:
@@ -71,9 +76,11 @@ def lay(probe: Probe, grid: Grid, pose: Pose, frequency_mhz: float, focus_mm: fl
     width = float(psf.lateral_width(probe, frequency_mhz, focus_mm, np.array([focus_mm]))[0])
     across = float(probe.spread(np.array([focus_mm]))[0]) / max(0.6 * width, 0.5 * voxel)
     beams = int(np.clip(math.ceil(across) + 1, 32, MOST_BEAMS))
-    step = max(0.5 * psf.axial_width(probe, frequency_mhz), 0.25 * voxel, depth_mm / MOST_SAMPLES)
+    axial = psf.axial_width(probe, frequency_mhz)
+    step = max(0.5 * axial, 0.25 * voxel, depth_mm / MOST_SAMPLES)
     path = max(step, 0.5 * voxel)
-    origin, direction = probe.rays(np.linspace(0.0, 1.0, beams))
+    fraction = np.linspace(0.0, 1.0, beams)
+    origin, direction = probe.rays(fraction)
     origin, direction = np.array(pose.face) + pose.to_plane(origin), pose.to_plane(direction)
     entry, _ = crossing(grid, origin, direction)
     spacing, size = np.array(grid.spacing[:2]), np.array(grid.size[:2])
@@ -88,6 +95,9 @@ def lay(probe: Probe, grid: Grid, pose: Pose, frequency_mhz: float, focus_mm: fl
         slope=(direction / spacing)[:, ::-1],
         entry=entry,
         voxel_mm=voxel,
+        axial_mm=axial,
+        foreshortening=probe.foreshortening(fraction),
+        element=probe.element(fraction),
     )
 
 
