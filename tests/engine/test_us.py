@@ -18,10 +18,9 @@ from engine.device import device
 from engine.errors import UserError
 from engine.grid import Grid
 from engine.random import Stream
-from engine.render.us import US, protocol
+from engine.render.us import US, protocol, speckle
 from engine.render.us import psf as psf_module
-from engine.render.us import speckle
-from engine.render.us.acoustics import Medium, attenuation, impedance, reflection
+from engine.render.us.acoustics import Medium, attenuation, reflection
 from engine.render.us.blur import Filters
 from engine.render.us.lattice import lay
 from engine.render.us.path import Echoes, trace

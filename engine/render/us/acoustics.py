@@ -87,7 +87,11 @@ class Medium:
         sparse = [1.0 / t.scatterers_mm3 if t.scatterers_mm3 else 0.0 for t in tissues]
         # gas sends nothing back from within: its speed would only fold up what lies behind it
         slow = [1.0 if is_gas(t) else SOUND_SPEED / t.sound_speed_m_s for t in tissues]
-        return cls(*maps, volume.mix(sparse) if any(sparse) else None, volume.mix(slow) if timed else None)
+        return cls(
+            *maps,
+            sparsity=volume.mix(sparse) if any(sparse) else None,
+            slowness=volume.mix(slow) if timed else None,
+        )
 
 
 def is_gas(tissue: Tissue) -> bool:

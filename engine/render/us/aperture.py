@@ -2,11 +2,11 @@
 
 A line aperture of width D with weights w(a), focused at depth F, makes at depth r and lateral offset x the amplitude
 
-    t(x) = | sum w(a) exp(2 pi i / lambda (sqrt((x - a)^2 + r^2) - sqrt(a^2 + F^2))) |
+    t(x) = | sum w(a) cos^1.5(theta(a)) exp(2 pi i / lambda (sqrt((x - a)^2 + r^2) - sqrt(a^2 + F^2))) |
 
-and, focused at every depth as in receive, the cosine transform sum w(a) cos(2 pi a x / (lambda sqrt(r^2 + a^2))),
--6 dB wide at 0.6035 lambda / sin(theta), where theta is half the angle under which the point sees the aperture.
-An echo is the product of both.
+and, focused at every depth as in receive, the cosine transform of the weights over sin(theta) / lambda, -6 dB wide at
+0.6035 lambda / sin(theta_D), where theta_D is half the angle under which the point sees the aperture. cos^1.5 is the
+obliquity of a line source, cos(theta) / sqrt(distance). An echo is the product of both.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import math
 
 import numpy as np
 
-#: Points that the aperture is summed over: the half-angle waves between them differ by less than half a turn.
+#: Points that the aperture is summed over: waves of neighbours differ by less than half a turn.
 POINTS = 96
 
 
@@ -36,8 +36,8 @@ def fixed(
     far = np.hypot(lateral_mm[..., None] - a, range_mm[:, None, None]) - np.hypot(a, focus_mm)
     turns = (far / wave_mm).astype(np.float64)
     angle = (2.0 * math.pi) * (turns - np.rint(turns)).astype(np.float32)
-    weight = weight.astype(np.float32)
-    return np.hypot(np.cos(angle) @ weight, np.sin(angle) @ weight)
+    heard = (weight * _obliquity(a, range_mm)).astype(np.float32)[..., None]
+    return np.hypot((np.cos(angle) @ heard)[..., 0], (np.sin(angle) @ heard)[..., 0])
 
 
 def dynamic(
@@ -48,7 +48,13 @@ def dynamic(
     a = aperture_mm[:, None] * a
     per_mm = 2.0 * math.pi / wave_mm * a / np.hypot(range_mm[:, None], a)
     angle = (lateral_mm[..., None] * per_mm[:, None, :]).astype(np.float32)
-    return np.cos(angle) @ weight.astype(np.float32)
+    heard = (weight * _obliquity(a, range_mm)).astype(np.float32)[..., None]
+    return (np.cos(angle) @ heard)[..., 0]
+
+
+def _obliquity(a: np.ndarray, range_mm: np.ndarray) -> np.ndarray:
+    """What a part at `a` sends to the axis, cos(theta) / sqrt(distance) over that of the middle, `[n, points]`."""
+    return (range_mm[:, None] / np.hypot(a, range_mm[:, None])) ** 1.5
 
 
 def width(lateral_mm: np.ndarray, amplitude: np.ndarray) -> np.ndarray:

@@ -65,16 +65,15 @@ class Filters:
     def _cell(self, *spacings: np.ndarray | float) -> np.ndarray:
         """Volume (mm^3) whose scatterers a sample stands for, so that the fourth moment of echoes comes out right.
 
-        It is the lattice's cell, but where the cell is longer than the resolution, only the resolution's length: a
-        Gaussian's is (int h^2)^2 / int h^4 = 1.064 FWHM.
+        Along each direction it is the resolution's length, for a Gaussian (int h^2)^2 / int h^4 = 1.064 FWHM, over the
+        number of samples that its weights take in, (sum w^2)^2 / sum w^4.
         """
         widths = (self.lateral_mm, self.elevation_mm, np.full_like(self.lateral_mm, self.axial_mm))
         most = (MOST_BEAMS, MOST_SLICES, MOST_SAMPLES)
         volume = np.ones_like(self.lateral_mm)
         for width, spacing, limit in zip(widths, spacings, most, strict=True):
             weight, _ = psf.taps(width / spacing, limit)
-            taken = 1.0 / (weight**4).sum(1)  # cells that an echo is made of
-            volume *= np.minimum(spacing, math.sqrt(2.0 * math.pi) / psf.FWHM * width / taken)
+            volume *= math.sqrt(2.0 * math.pi) / psf.FWHM * width * (weight**4).sum(1)
         return volume
 
 

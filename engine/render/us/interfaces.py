@@ -1,9 +1,10 @@
 """Coherent echoes of interfaces: R = tanh(d lnZ / 2), placed where ln Z is half way between its two sides.
 
 Partial volume spreads an interface over one or two voxels. Along a beam it lies where ln Z crosses the middle between
-its values 1.5 voxels before and behind; their difference there is its whole jump, so that the blurred interface reflects as the sharp
-one it stands for. A film thinner than that window, with the same tissue on both sides, reflects by how far it sticks
-out. The echo's profile along the beam is flat over one sample, so that a sample always meets its peak.
+its values 1.5 voxels before and behind; their difference there is its whole jump, so that the blurred interface
+reflects as the sharp one it stands for. A film thinner than that window, with the same tissue on both sides, reflects
+by how far it sticks out. The echo's profile along the beam is flat over one sample, so that a sample always meets its
+peak.
 """
 
 import math

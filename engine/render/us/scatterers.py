@@ -21,8 +21,8 @@ from engine.device import device, kernel
 from engine.grid import Grid
 from engine.random import Stream, philox, unit
 from engine.render.us import psf
-from engine.render.us.lattice import Lattice
 from engine.render.us.interfaces import at_slice
+from engine.render.us.lattice import Lattice
 from engine.render.us.path import Echoes
 from engine.render.us.placement import Pose
 
