@@ -87,8 +87,11 @@ class Medium:
         sparse = [1.0 / t.scatterers_mm3 if t.scatterers_mm3 else 0.0 for t in tissues]
         # gas sends nothing back from within: its speed would only fold up what lies behind it
         slow = [1.0 if is_gas(t) else SOUND_SPEED / t.sound_speed_m_s for t in tissues]
+        log_impedance, damping, scatter = maps
         return cls(
-            *maps,
+            log_impedance,
+            damping,
+            scatter,
             sparsity=volume.mix(sparse) if any(sparse) else None,
             slowness=volume.mix(slow) if timed else None,
         )

@@ -61,6 +61,17 @@ class Lattice:
         """Ranges of the samples at which tissue is looked up, mm, `[path_samples]`."""
         return (np.arange(self.path_samples) + 0.5) * self.path_mm
 
+    @property
+    def profile(self) -> tuple[float, float]:
+        """Of an interface's echo, in path samples: how far it is level each way, and the sigma of its tails.
+
+        As wide as the pulse at half height, or as 1.3 voxels where those are longer. Where the envelope is sampled more
+        finely than the path, it takes two neighbouring path samples of full height for one of its own.
+        """
+        flat = 0.5 if self.path_mm <= self.step_mm else 1.0
+        half = 0.5 * self.axial_mm / self.path_mm
+        return flat, max(half - flat, 0.3) / math.sqrt(2.0 * math.log(2.0))
+
     def pitch(self, range_mm: np.ndarray) -> np.ndarray:
         """Distance (mm) between neighbouring beams at each range."""
         return self.probe.spread(range_mm) / (self.beams - 1)

@@ -69,7 +69,7 @@ def trace(
     nothing = torch.zeros((1, 1, 1), dtype=torch.float32, device=device())
     sparsity = nothing if medium.sparsity is None else torch.empty_like(scatter)
     window = max(interfaces.WINDOW * lattice.voxel_mm, lattice.path_mm)
-    flat, tail = _profile(lattice)
+    flat, tail = lattice.profile
     _sample(
         medium.log_impedance,
         medium.attenuation,
@@ -96,17 +96,6 @@ def trace(
     )
     _propagate(lattice, loss_db_mm, scatter, specular, loss, gas)
     return Echoes(scatter, specular, None if medium.sparsity is None else sparsity, gas)
-
-
-def _profile(lattice: Lattice) -> tuple[float, float]:
-    """Of an interface's echo, in path samples: how far it is level each way, and the sigma of its tails.
-
-    As wide as the pulse at half height, or as 1.3 voxels where those are longer. Where the envelope is sampled more
-    finely than the path, it takes two neighbouring path samples of full height for one of its own.
-    """
-    flat = 0.5 if lattice.path_mm <= lattice.step_mm else 1.0
-    half = 0.5 * lattice.axial_mm / lattice.path_mm
-    return flat, max(half - flat, 0.3) / math.sqrt(2.0 * math.log(2.0))
 
 
 def _propagate(lattice: Lattice, loss_db_mm: float, *maps: torch.Tensor) -> None:

@@ -20,9 +20,10 @@ from engine.render.us.path import trace
 from engine.render.us.placement import Pose, place, reach
 from engine.render.us.probe import PROBES, Probe, discover
 from engine.render.us.probes.curved import Curved
+from engine.render.us.reverberation import reverberate
 from engine.render.us.scatterers import Moved
 from engine.render.us.speckle import envelope
-from engine.vary import NonNegative, Number, Positive, Varying
+from engine.vary import Fraction, NonNegative, Number, Positive, Varying
 from engine.volume import Image, Volume
 
 discover()
@@ -71,6 +72,12 @@ class US(Protocol):
     )
     time_of_flight: bool = Field(
         False, description="draw echoes where 1540 m/s puts them, displaced from where they are, as scanners do"
+    )
+    reverberation: Fraction = Field(
+        0.0, description="reflection coefficient of the probe's face: repeats of skin and gas, ring-down behind gas"
+    )
+    persistence: Annotated[float, Field(ge=0, lt=1), Varying(low=0, high=1)] = Field(
+        0.0, description="share of the frame before that stays on the screen as the probe is swept"
     )
     rotation_deg: Turn = Field(0.0, description="side the probe stands on: 0 front, 90 left, 180 back")
     tilt_deg: Turn = Field(0.0, description="turns the probe about its contact point, in the slice")
@@ -126,9 +133,15 @@ class US(Protocol):
         for first in range(0, nz, chunk):
             last = min(first + chunk, nz)
             echoes = trace(medium, lattice, np.arange(first - filters.halo, last + filters.halo), grid.spacing, loss)
+            if self.reverberation:
+                echoes = reverberate(
+                    echoes, lattice, self.reverberation, first - filters.halo, stream.child("reverberation")
+                )
             found = envelope(echoes, filters, lattice, first - filters.halo, noise, stream, moved)
             grey = display.compress(found, gain, self.dynamic_range_db, pooled)
             display.convert(grey, columns, rows, out[first:last])
+        if self.persistence:
+            display.persist(out, self.persistence)
         return out
 
     def _header(self, lattice: Lattice, filters: Filters, pose: Pose, focus_mm: float) -> dict[str, Any]:
