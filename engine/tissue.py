@@ -105,6 +105,9 @@ class Material(Strict):
     attenuation_db_cm: NonNegative | None = Field(None, description="attenuation at 1 MHz, dB/cm")
     attenuation_power: Positive | None = Field(None, description="power of frequency that attenuation grows with")
     backscatter_db: Number | None = Field(None, description="backscattered power relative to liver, dB")
+    scatterers_mm3: Positive | None = Field(
+        None, description="scatterers in a mm^3; few make a coarse speckle; countless if left out"
+    )
     # heterogeneity
     texture: NonNegative | None = Field(None, description="relative sd of MR signal and scatterers within the tissue")
     texture_mm: Positive | None = Field(None, description="correlation length of that variation, mm")
@@ -162,6 +165,7 @@ class Tissue(Strict):
     attenuation_db_cm: float
     attenuation_power: float
     backscatter_db: float
+    scatterers_mm3: float | None = None
     iodine_mg_ml: float = 0.0
     hu: float | None = None
     texture: float = 0.0

@@ -18,16 +18,16 @@ from engine.device import device
 from engine.errors import UserError
 from engine.grid import Grid
 from engine.random import Stream
-from engine.render.us import US, protocol
+from engine.render.us import US, protocol, speckle
 from engine.render.us import psf as psf_module
-from engine.render.us.acoustics import Medium, attenuation, impedance, reflection
+from engine.render.us.acoustics import Medium, attenuation, reflection
+from engine.render.us.blur import Filters
 from engine.render.us.lattice import lay
-from engine.render.us.path import MIRROR_DB, Echoes, trace
+from engine.render.us.path import Echoes, trace
 from engine.render.us.placement import Pose, place
 from engine.render.us.probe import PROBES
 from engine.render.us.probes.curved import Curved
 from engine.render.us.probes.linear import Linear
-from engine.render.us.speckle import Blur
 from engine.tissue import Tissue, tissue
 from engine.volume import Volume
 from tests.engine.phantoms import Part, box, build, cylinder, sphere, uniform
@@ -65,17 +65,17 @@ def flat(beams_mm: float = 40.0, depth_mm: float = 80.0, spacing: float = 0.2, f
     grid = Grid.centred((int(beams_mm / spacing), int(depth_mm / spacing), 8), (spacing, spacing, 1.0))
     pose = Pose((0.0, -depth_mm / 2), (0.0, 1.0))
     lattice = lay(Linear(width_mm=beams_mm), grid, pose, 5.0, focus_mm, depth_mm)
-    return lattice, Blur(lattice, 5.0, focus_mm, 1.0)
+    return lattice, Filters(lattice, 5.0, focus_mm, 1.0)
 
 
-def envelope(scatter: float, specular: torch.Tensor | None = None, slices: int = 1) -> tuple[np.ndarray, Blur]:
+def envelope(scatter: float, specular: torch.Tensor | None = None, slices: int = 1) -> tuple[np.ndarray, Filters]:
     lattice, blur = flat()
     shape = (slices + 2 * blur.halo, lattice.beams, lattice.path_samples)
     echoes = Echoes(
         torch.full(shape, scatter, device=device()),
         torch.zeros(shape, device=device()) if specular is None else specular,
     )
-    return blur.envelope(echoes, lattice, -blur.halo, 0.0, STREAM).cpu().numpy(), blur
+    return speckle.envelope(echoes, blur, lattice, -blur.halo, 0.0, STREAM).cpu().numpy(), blur
 
 
 def test_speckle_is_fully_developed() -> None:
@@ -118,37 +118,16 @@ def test_beam_widens_away_from_the_focus_with_wavelength_and_f_number() -> None:
     width = psf_module.lateral_width(Linear(aperture_mm=15), 5.0, 30.0, ranges)
     assert width[1] == width.min()
     assert width[2] < width[3]
-    # two one-way beams of 1.207 lambda F multiply to 0.854 lambda F, near the exact 0.886
-    assert width[1] == pytest.approx(0.886 * psf_module.wavelength_mm(5.0) * 2.0, rel=0.05)
-    assert psf_module.lateral_width(Linear(aperture_mm=15), 10.0, 30.0, ranges)[1] == pytest.approx(width[1] / 2)
+    # the square of sinc(x) is 0.886 wide; at F/2, 1 / (2 sin theta) is 3 % over F
+    assert width[1] == pytest.approx(0.886 * psf_module.wavelength_mm(5.0) * np.hypot(2.0, 0.5), rel=0.02)
+    half = psf_module.lateral_width(Linear(aperture_mm=15), 10.0, 30.0, ranges)
+    assert half[1] == pytest.approx(width[1] / 2, rel=1e-3)
 
 
 def test_reflection_of_fat_on_muscle_is_that_of_pressure() -> None:
     # k-Wave finds |R| 0.1378 for these (c, rho); energy would reflect 0.019
     assert reflection(1440 * 911e-6, 1588 * 1090e-6) == pytest.approx(0.1378, abs=2e-4)
     assert reflection(1588 * 1090e-6, 3515 * 1908e-6) == pytest.approx(0.5900, abs=1e-3)
-
-
-def interface(front: str, back: str, shift: float = 0.3) -> tuple[Echoes, float]:
-    """Echoes of a flat interface 30 mm deep in lossless tissues, and R."""
-    first, second = (plain(n, attenuation_db_cm=0.0) for n in (front, back))
-    volume = build(everywhere(first), box(second, (0, 100 + shift, 0), (1e3, 100, 1e3)), grid=GRID)
-    lattice = lay(Linear(width_mm=40), GRID, Pose((0.0, -32.0), (0.0, 1.0)), 5.0, 30.0, 60.0)
-    medium = Medium.of(volume, 5.0, STREAM)
-    echoes = trace(medium, lattice, np.arange(4), GRID.spacing, 0.0)
-    return echoes, reflection(impedance(first), impedance(second))
-
-
-@pytest.mark.parametrize("shift", [0.0, 0.25, 0.5])
-def test_interfaces_reflect_r_and_transmit_the_rest(shift: float) -> None:
-    echoes, r = interface("adipose", "muscle", shift)
-    middle = echoes.specular.shape[1] // 2
-    beam = echoes.specular[1, middle, 10:].cpu().numpy()
-    assert beam.max() * 10 ** (-MIRROR_DB / 20) == pytest.approx(abs(r), rel=0.07)
-    assert (10 + beam.argmax() + 0.5) * 0.5 == pytest.approx(32.0 + shift, abs=0.6)
-    strength = [10 ** (tissue(n).backscatter_db / 20) for n in ("adipose", "muscle")]
-    two_way = float(echoes.scatter[1, middle, -1]) / strength[1]
-    assert two_way == pytest.approx(1 - r**2, rel=0.01)
 
 
 def test_tilted_interfaces_reflect_less() -> None:
@@ -271,7 +250,7 @@ def test_probes_locate_what_they_send(kind: str) -> None:
     fraction = np.linspace(0, 1, 7)
     origin, direction = probe.rays(fraction)
     assert np.hypot(*direction.T) == pytest.approx(1.0)
-    for range_mm in (0.0, 25.0, 90.0):
+    for range_mm in (0.5, 25.0, 90.0):
         found, back = probe.locate(*(origin + range_mm * direction).T)
         assert found == pytest.approx(fraction)
         assert back == pytest.approx(range_mm, abs=1e-9)
@@ -335,7 +314,8 @@ def test_speckle_moves_with_the_tissue(probe: str, u: tuple[float, ...]) -> None
     """By whole voxels, so that the comparison interpolates nothing; a curved probe sees the tissue turned a little."""
     us = STAYING.model_copy(update={"probe": Curved.example()}) if probe == "curved" else STAYING
     along, in_place = correlations(us, build(everywhere(plain("liver")), grid=FINE), np.array(u))
-    assert along > (0.9 if probe == "linear" else 0.7)
+    # along the beam samples are finer than across it, where the nearest scatterer may be half a beam away
+    assert along > (0.7 if probe == "curved" else 0.85 if u[0] else 0.9)
     assert in_place < along - 0.3
 
 

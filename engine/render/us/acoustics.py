@@ -23,6 +23,8 @@ GAS_MRAYL = 0.05
 HARD_MRAYL = 2.2
 #: Impedance of coupling gel, MRayl: water's.
 GEL_MRAYL = 1.5
+#: Speed of sound that scanners assume, m/s.
+SOUND_SPEED = 1540.0
 #: Nepers per decibel.
 NEPER = math.log(10.0) / 20.0
 
@@ -53,15 +55,22 @@ class Medium:
         log_impedance: ln(Z / 1 MRayl).
         attenuation: one-way, Np/mm at the centre frequency.
         scatter: rms amplitude of scattered echoes, liver = 1.
+        sparsity: volume for each scatterer, mm^3, 0 where they are countless; None where they are everywhere.
+        slowness: the speed of sound that scanners assume over the tissue's; None unless asked for.
     """
 
     log_impedance: torch.Tensor
     attenuation: torch.Tensor
     scatter: torch.Tensor
+    sparsity: torch.Tensor | None = None
+    slowness: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, volume: Volume, frequency_mhz: float, stream: Stream) -> "Medium":
-        """The acoustic maps of `volume`; gas around the body (a background of gas) counts as coupling gel."""
+    def of(cls, volume: Volume, frequency_mhz: float, stream: Stream, timed: bool = False) -> "Medium":
+        """The acoustic maps of `volume`, with slowness if `timed`.
+
+        Gas around the body (a background of gas) counts as coupling gel.
+        """
         table = np.array([_row(s.tissue, frequency_mhz) for s in volume.structures], np.float32)
         if is_gas(volume.structures[0].tissue):
             table[0] = (math.log(GEL_MRAYL), 0.0, 0.0)
@@ -74,7 +83,18 @@ class Medium:
             *maps,
         )
         maps[2] *= heterogeneity(volume, [s.tissue.texture for s in volume.structures], stream, of="us")
-        return cls(*maps)
+        tissues = [s.tissue for s in volume.structures]
+        sparse = [1.0 / t.scatterers_mm3 if t.scatterers_mm3 else 0.0 for t in tissues]
+        # gas sends nothing back from within: its speed would only fold up what lies behind it
+        slow = [1.0 if is_gas(t) else SOUND_SPEED / t.sound_speed_m_s for t in tissues]
+        log_impedance, damping, scatter = maps
+        return cls(
+            log_impedance,
+            damping,
+            scatter,
+            sparsity=volume.mix(sparse) if any(sparse) else None,
+            slowness=volume.mix(slow) if timed else None,
+        )
 
 
 def is_gas(tissue: Tissue) -> bool:

@@ -34,6 +34,12 @@ def convert(grey: torch.Tensor, beam: torch.Tensor, sample: torch.Tensor, out: t
     _convert(grey, beam, sample, out)
 
 
+def persist(frames: torch.Tensor, kept: float) -> None:
+    """Average frames `[z, y, x]` in place as a screen does: each keeps a share of what stood there before."""
+    for i in range(1, len(frames)):
+        frames[i].lerp_(frames[i - 1], kept)
+
+
 @kernel
 def _compress(
     envelope: ti.types.ndarray(ti.f32, ndim=3),

@@ -28,6 +28,8 @@ class Lattice:
         slope: index coordinates per mm along the beams, `[beams, 2]`.
         entry: range at which each beam enters the grid, mm, `[beams]`; gel lies before it.
         voxel_mm: the finest in-plane spacing of the grid.
+        axial_mm: -6 dB length of the pulse's echo.
+        foreshortening, element: `Probe`'s, for each beam, `[beams]`.
     """
 
     probe: Probe
@@ -40,6 +42,9 @@ class Lattice:
     slope: np.ndarray
     entry: np.ndarray
     voxel_mm: float
+    axial_mm: float
+    foreshortening: np.ndarray
+    element: np.ndarray
 
     @property
     def beams(self) -> int:
@@ -56,6 +61,17 @@ class Lattice:
         """Ranges of the samples at which tissue is looked up, mm, `[path_samples]`."""
         return (np.arange(self.path_samples) + 0.5) * self.path_mm
 
+    @property
+    def profile(self) -> tuple[float, float]:
+        """Of an interface's echo, in path samples: how far it is level each way, and the sigma of its tails.
+
+        As wide as the pulse at half height, or as 1.3 voxels where those are longer. Where the envelope is sampled more
+        finely than the path, it takes two neighbouring path samples of full height for one of its own.
+        """
+        flat = 0.5 if self.path_mm <= self.step_mm else 1.0
+        half = 0.5 * self.axial_mm / self.path_mm
+        return flat, max(half - flat, 0.3) / math.sqrt(2.0 * math.log(2.0))
+
     def pitch(self, range_mm: np.ndarray) -> np.ndarray:
         """Distance (mm) between neighbouring beams at each range."""
         return self.probe.spread(range_mm) / (self.beams - 1)
@@ -71,9 +87,11 @@ def lay(probe: Probe, grid: Grid, pose: Pose, frequency_mhz: float, focus_mm: fl
     width = float(psf.lateral_width(probe, frequency_mhz, focus_mm, np.array([focus_mm]))[0])
     across = float(probe.spread(np.array([focus_mm]))[0]) / max(0.6 * width, 0.5 * voxel)
     beams = int(np.clip(math.ceil(across) + 1, 32, MOST_BEAMS))
-    step = max(0.5 * psf.axial_width(probe, frequency_mhz), 0.25 * voxel, depth_mm / MOST_SAMPLES)
+    axial = psf.axial_width(probe, frequency_mhz)
+    step = max(0.5 * axial, 0.25 * voxel, depth_mm / MOST_SAMPLES)
     path = max(step, 0.5 * voxel)
-    origin, direction = probe.rays(np.linspace(0.0, 1.0, beams))
+    fraction = np.linspace(0.0, 1.0, beams)
+    origin, direction = probe.rays(fraction)
     origin, direction = np.array(pose.face) + pose.to_plane(origin), pose.to_plane(direction)
     entry, _ = crossing(grid, origin, direction)
     spacing, size = np.array(grid.spacing[:2]), np.array(grid.size[:2])
@@ -88,6 +106,9 @@ def lay(probe: Probe, grid: Grid, pose: Pose, frequency_mhz: float, focus_mm: fl
         slope=(direction / spacing)[:, ::-1],
         entry=entry,
         voxel_mm=voxel,
+        axial_mm=axial,
+        foreshortening=probe.foreshortening(fraction),
+        element=probe.element(fraction),
     )
 
 

@@ -7,7 +7,7 @@ of the face at the origin. Its beams are numbered by a fraction in [0, 1] across
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -22,11 +22,15 @@ Band = Annotated[float, Field(ge=0.1, le=1.5), Varying(low=0.1, high=1.5)]
 class Probe(Strict):
     """A transducer: the geometry of its beams and the apertures that shape its point-spread function.
 
-    A subclass has a `kind: Literal[...]` field, `rays`, `locate` and `spread`.
+    A subclass has a `kind: Literal[...]` field, `rays`, `locate`, `spread` and `view`, and `foreshortening` and
+    `element` where its beams are steered.
     """
 
     aperture_mm: Positive = Field(description="widest active aperture in the scan plane, mm")
     f_number: Positive = Field(2.0, description="F-number kept in receive until the aperture is all used")
+    apodization: Literal["rect", "hamming", "hann"] = Field(
+        "rect", description="weights across the aperture: rect is sharpest, hann has the lowest side lobes"
+    )
     bandwidth: Band = Field(0.55, description="-6 dB two-way bandwidth over the centre frequency")
     elevation_mm: Positive = Field(description="height of the elements, across the scan plane, mm")
     elevation_focus_mm: Positive = Field(description="depth of the elevation lens's focus, mm")
@@ -44,6 +48,19 @@ class Probe(Strict):
 
     def spread(self, range_mm: np.ndarray) -> np.ndarray:
         """Length (mm) of the arc or line between the outer beams at each range."""
+        raise NotImplementedError
+
+    def foreshortening(self, fraction: np.ndarray) -> np.ndarray:
+        """Width of the aperture as a beam sees it, over its full width: cos of the steering angle."""
+        return np.ones_like(fraction)
+
+    def element(self, fraction: np.ndarray) -> np.ndarray:
+        """One-way amplitude that an element sends along each beam, over that straight ahead."""
+        return np.ones_like(fraction)
+
+    def view(self) -> dict[str, Any]:
+        """Scan conversion in the probe's frame: `apex_mm` (u, v) and `angles_deg` of a sector's outer beams, or
+        `lateral_mm` of parallel ones."""
         raise NotImplementedError
 
     @classmethod

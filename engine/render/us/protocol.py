@@ -14,14 +14,16 @@ from engine.random import Stream
 from engine.render.protocol import Protocol
 from engine.render.us import display
 from engine.render.us.acoustics import Medium
+from engine.render.us.blur import Filters
 from engine.render.us.lattice import Lattice, lay, project
 from engine.render.us.path import trace
 from engine.render.us.placement import Pose, place, reach
 from engine.render.us.probe import PROBES, Probe, discover
 from engine.render.us.probes.curved import Curved
+from engine.render.us.reverberation import reverberate
 from engine.render.us.scatterers import Moved
-from engine.render.us.speckle import Blur
-from engine.vary import NonNegative, Number, Positive, Varying
+from engine.render.us.speckle import envelope
+from engine.vary import Fraction, NonNegative, Number, Positive, Varying
 from engine.volume import Image, Volume
 
 discover()
@@ -62,7 +64,21 @@ class US(Protocol):
     dynamic_range_db: Positive = Field(60.0, description="decibels from black to white")
     gain_db: Number = Field(0.0, description="gain of the whole picture, dB")
     tgc_db_cm_mhz: NonNegative = Field(0.5, description="attenuation that time-gain compensation makes up for; 0: none")
-    noise_db: Number = Field(-78.0, description="receiver's noise, dB over liver's echo at the probe")
+    noise_db: Number | None = Field(
+        -78.0, description="receiver's noise, dB over liver's echo at the probe; null: none"
+    )
+    side_lobes: bool = Field(
+        False, description="clutter of the aperture's side lobes; its apodization sets their level"
+    )
+    time_of_flight: bool = Field(
+        False, description="draw echoes where 1540 m/s puts them, displaced from where they are, as scanners do"
+    )
+    reverberation: Fraction = Field(
+        0.0, description="reflection coefficient of the probe's face: repeats of skin and gas, ring-down behind gas"
+    )
+    persistence: Annotated[float, Field(ge=0, lt=1), Varying(low=0, high=1)] = Field(
+        0.0, description="share of the frame before that stays on the screen as the probe is swept"
+    )
     rotation_deg: Turn = Field(0.0, description="side the probe stands on: 0 front, 90 left, 180 back")
     tilt_deg: Turn = Field(0.0, description="turns the probe about its contact point, in the slice")
     offset_mm: Number = Field(0.0, description="moves the probe sideways along the skin, mm")
@@ -74,15 +90,15 @@ class US(Protocol):
     def render(self, volume: Volume, stream: Stream) -> Image:
         """The B-mode picture of `volume`; raises UserError where the probe has no place to stand."""
         pose, focus, lattice = self._stand(volume)
-        blur = Blur(lattice, self.frequency_mhz, focus, volume.grid.spacing[2])
-        medium = Medium.of(volume, self.frequency_mhz, stream.child("texture"))
+        filters = Filters(lattice, self.frequency_mhz, focus, volume.grid.spacing[2], self.side_lobes)
+        medium = Medium.of(volume, self.frequency_mhz, stream.child("texture"), timed=self.time_of_flight)
         moved = None
         if volume.moment:
             then, _, rest = self._stand(volume.still)
             noise = stream.child("noise", *volume.moment)
             moved = Moved.between(volume.steps(), volume.grid, lattice, rest, then, self.frequency_mhz, noise)
-        data = self._scan(volume.grid, medium, lattice, blur, pose, stream.child("scatterers"), moved)
-        return Image(volume.grid, data, "us", self.unit, self._header(lattice, blur, pose, focus))
+        data = self._scan(volume.grid, medium, lattice, filters, pose, stream.child("scatterers"), moved)
+        return Image(volume.grid, data, "us", self.unit, self._header(lattice, filters, pose, focus))
 
     def _stand(self, volume: Volume) -> tuple[Pose, float, Lattice]:
         """Where the probe stands on `volume`, the depth of its focus (mm), and its beams."""
@@ -96,7 +112,7 @@ class US(Protocol):
         grid: Grid,
         medium: Medium,
         lattice: Lattice,
-        blur: Blur,
+        filters: Filters,
         pose: Pose,
         stream: Stream,
         moved: Moved | None,
@@ -111,18 +127,24 @@ class US(Protocol):
         average = 0.2 * self.frequency_mhz * self.tgc_db_cm_mhz
         gain = self.gain_db + average * lattice.ranges
         loss = 0.1 * self.frequency_mhz  # soft tissue, two ways, dB/mm: 0.5 dB/cm/MHz
-        noise = 10.0 ** (self.noise_db / 20.0)
+        noise = 0.0 if self.noise_db is None else 10.0 ** (self.noise_db / 20.0)
         out = torch.empty(grid.shape, dtype=torch.float32, device=device())
-        chunk = max(1, CHUNK_BYTES // (8 * lattice.beams * lattice.samples) - 2 * blur.halo)
+        chunk = max(1, CHUNK_BYTES // (8 * lattice.beams * lattice.samples) - 2 * filters.halo)
         for first in range(0, nz, chunk):
             last = min(first + chunk, nz)
-            echoes = trace(medium, lattice, np.arange(first - blur.halo, last + blur.halo), grid.spacing, loss)
-            envelope = blur.envelope(echoes, lattice, first - blur.halo, noise, stream, moved)
-            grey = display.compress(envelope, gain, self.dynamic_range_db, pooled)
+            echoes = trace(medium, lattice, np.arange(first - filters.halo, last + filters.halo), grid.spacing, loss)
+            if self.reverberation:
+                echoes = reverberate(
+                    echoes, lattice, self.reverberation, first - filters.halo, stream.child("reverberation")
+                )
+            found = envelope(echoes, filters, lattice, first - filters.halo, noise, stream, moved)
+            grey = display.compress(found, gain, self.dynamic_range_db, pooled)
             display.convert(grey, columns, rows, out[first:last])
+        if self.persistence:
+            display.persist(out, self.persistence)
         return out
 
-    def _header(self, lattice: Lattice, blur: Blur, pose: Pose, focus_mm: float) -> dict[str, Any]:
+    def _header(self, lattice: Lattice, filters: Filters, pose: Pose, focus_mm: float) -> dict[str, Any]:
         """What was simulated: the protocol with its defaults resolved, the probe's pose and the resolution."""
         middle = int(np.clip(focus_mm / lattice.step_mm, 0, lattice.samples - 1))
         return self.model_dump(mode="json") | {
@@ -130,8 +152,9 @@ class US(Protocol):
             "focus_mm": focus_mm,
             "face_mm": list(pose.face),
             "axis": list(pose.axis),
+            "view": lattice.probe.view() | {"depths_mm": [0.0, lattice.depth_mm]},
             "beams": lattice.beams,
-            "axial_resolution_mm": blur.axial_mm,
-            "lateral_resolution_mm": float(blur.lateral_mm[middle]),
-            "slice_thickness_mm": float(blur.elevation_mm[middle]),
+            "axial_resolution_mm": filters.axial_mm,
+            "lateral_resolution_mm": float(filters.lateral_mm[middle]),
+            "slice_thickness_mm": float(filters.elevation_mm[middle]),
         }

@@ -1,24 +1,30 @@
-"""The point-spread function of a focused array, as Gaussians whose widths follow from aperture and pulse.
+"""The point-spread function of a focused array: its widths follow from aperture and pulse.
 
-Two-way amplitude profiles. Lateral and elevational -6 dB widths of a one-way focused aperture are 1.207 lambda F
-(Szabo, Diagnostic Ultrasound Imaging, 2nd ed., 2014, ch. 6); away from a fixed focus the converging cone adds
-geometrically. Axially the pulse is Gaussian: a -6 dB band of B Hz makes an envelope 4 ln2 / (pi B) s wide.
+Lateral and elevational -6 dB widths are those of the two-way beam patterns of `engine.render.us.aperture`: a fixed
+transmit focus times a dynamic receive focus in the scan plane, the same lens twice across it. Blurring takes Gaussians
+of these widths, or the patterns themselves where side lobes are asked for. Axially the pulse is Gaussian: a -6 dB band
+of B Hz makes an envelope 4 ln2 / (pi B) s wide (Szabo, Diagnostic Ultrasound Imaging, 2nd ed., 2014).
 """
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
 
+from engine.render.us import aperture
+from engine.render.us.acoustics import SOUND_SPEED
 from engine.render.us.probe import Probe
 
-#: Speed of sound that scanners assume, m/s.
-SOUND_SPEED = 1540.0
 #: Full width at half maximum of a Gaussian over its sigma.
 FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))
-#: -6 dB full width of sinc(x): one-way width over lambda F.
-ONE_WAY = 1.207
+#: -6 dB width of a one-way beam times sin(theta) over the wavelength.
+ONE_WAY = 0.6035
+#: Ranges at which patterns are computed; between them widths are interpolated.
+KNOTS = 48
+#: Least depth (mm) that a pattern is computed for; nearer, beams keep its width.
+NEAREST_MM = 3.0
 
 
 def wavelength_mm(frequency_mhz: float) -> float:
@@ -33,22 +39,83 @@ def axial_width(probe: Probe, frequency_mhz: float) -> float:
 
 def lateral_width(probe: Probe, frequency_mhz: float, focus_mm: float, range_mm: np.ndarray) -> np.ndarray:
     """-6 dB two-way width (mm) in the scan plane at each range: fixed transmit focus, dynamic receive focus."""
-    wave = wavelength_mm(frequency_mhz)
-    transmit = _fixed(min(probe.aperture_mm, focus_mm / probe.f_number), focus_mm, wave, range_mm)
-    receive = ONE_WAY * wave * np.maximum(probe.f_number, range_mm / probe.aperture_mm)
-    return 1.0 / np.hypot(1.0 / transmit, 1.0 / receive)
+    receive = (probe.f_number, probe.aperture_mm)
+    sent = min(probe.aperture_mm, focus_mm / probe.f_number)
+    return _widths(sent, focus_mm, receive, wavelength_mm(frequency_mhz), probe.apodization, range_mm)
 
 
 def elevation_width(probe: Probe, frequency_mhz: float, range_mm: np.ndarray) -> np.ndarray:
     """-6 dB two-way thickness (mm) of the slice at each range: the same lens in transmit and receive."""
     wave = wavelength_mm(frequency_mhz)
-    return _fixed(probe.elevation_mm, probe.elevation_focus_mm, wave, range_mm) / math.sqrt(2.0)
+    return _widths(probe.elevation_mm, probe.elevation_focus_mm, None, wave, "rect", range_mm)
 
 
-def _fixed(aperture_mm: float, focus_mm: float, wave_mm: float, range_mm: np.ndarray) -> np.ndarray:
-    """One-way width of a beam of fixed focus: diffraction at the focus, the geometric cone away from it."""
-    cone = aperture_mm * np.abs(range_mm - focus_mm) / focus_mm
-    return np.hypot(ONE_WAY * wave_mm * focus_mm / aperture_mm, cone)
+def lateral_pattern(
+    probe: Probe, frequency_mhz: float, focus_mm: float, range_mm: np.ndarray, lateral_mm: np.ndarray
+) -> np.ndarray:
+    """Signed two-way amplitude in the scan plane at ranges `[n]` and lateral offsets `[n, m]`, side lobes included."""
+    sent = min(probe.aperture_mm, focus_mm / probe.f_number)
+    receive = (probe.f_number, probe.aperture_mm)
+    wave = wavelength_mm(frequency_mhz)
+    return _two_way(sent, focus_mm, receive, wave, probe.apodization, np.maximum(range_mm, NEAREST_MM), lateral_mm)
+
+
+def _two_way(
+    aperture_mm: float,
+    focus_mm: float,
+    receive: tuple[float, float] | None,
+    wave_mm: float,
+    kind: str,
+    range_mm: np.ndarray,
+    lateral_mm: np.ndarray,
+) -> np.ndarray:
+    """Transmit times receive; `receive` is F-number and widest aperture, None where it is the transmit's."""
+    sent = aperture.fixed(aperture_mm, focus_mm, wave_mm, kind, range_mm, lateral_mm)
+    if receive is None:
+        return sent * sent
+    f_number, widest = receive
+    heard = np.minimum(range_mm / f_number, widest)
+    return sent * aperture.dynamic(heard, wave_mm, kind, range_mm, lateral_mm)
+
+
+def _widths(
+    aperture_mm: float,
+    focus_mm: float,
+    receive: tuple[float, float] | None,
+    wave_mm: float,
+    kind: str,
+    range_mm: np.ndarray,
+) -> np.ndarray:
+    """Widths at any ranges, from patterns at few."""
+    asked = np.maximum(np.asarray(range_mm, float), NEAREST_MM)
+    low, high = float(asked.min()), float(asked.max())
+    knots, found = _knots(aperture_mm, focus_mm, receive, wave_mm, kind, low, high)
+    return np.interp(asked, knots, found)
+
+
+@functools.lru_cache(maxsize=64)
+def _knots(
+    aperture_mm: float,
+    focus_mm: float,
+    receive: tuple[float, float] | None,
+    wave_mm: float,
+    kind: str,
+    low: float,
+    high: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ranges from `low` to `high`, the focus among them, and the pattern's -6 dB widths there."""
+    knots = np.geomspace(low, high, KNOTS) if high > low else np.array([low])
+    if low < focus_mm < high:
+        knots = np.sort(np.append(knots, focus_mm))
+    cone = aperture_mm * np.abs(knots - focus_mm) / focus_mm
+    sharp = 3.4 * ONE_WAY * wave_mm * np.sqrt(0.25 + (knots / aperture_mm) ** 2)
+    reach = sharp + cone
+    if receive is not None:
+        f_number = np.maximum(receive[0], knots / receive[1])
+        reach = np.minimum(reach, 3.4 * ONE_WAY * wave_mm * np.sqrt(1.0 + 4.0 * f_number**2))
+    lateral = reach[:, None] * np.linspace(0.0, 1.0, 96)
+    amplitude = np.abs(_two_way(aperture_mm, focus_mm, receive, wave_mm, kind, knots, lateral))
+    return knots, aperture.width(lateral, amplitude)
 
 
 def taps(width: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
@@ -61,5 +128,18 @@ def taps(width: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     reach = min(most, max(1, math.ceil(2.5 * sigma.max())))
     offset = np.arange(-reach, reach + 1)
     weight = np.exp(-0.5 * (offset / np.maximum(sigma, 0.1)[:, None]) ** 2)
-    weight /= np.sqrt((weight**2).sum(1, keepdims=True))
+    weight[np.abs(offset) > np.maximum(1.0, np.ceil(2.5 * sigma))[:, None]] = 0.0
+    return normalised(weight)
+
+
+def normalised(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Filters `[n, 2k+1]` scaled to unit energy, and their sums `[n]`."""
+    weight = weight / np.sqrt((weight**2).sum(1, keepdims=True))
     return weight, weight.sum(1)
+
+
+def reach(weight: np.ndarray) -> np.ndarray:
+    """Farthest tap from the middle that is not zero, of each filter `[n, 2k+1]`."""
+    middle = weight.shape[1] // 2
+    far = np.abs(np.arange(-middle, middle + 1))
+    return np.where(weight != 0.0, far, 0).max(1)

@@ -21,12 +21,15 @@ from engine.device import device, kernel
 from engine.grid import Grid
 from engine.random import Stream, philox, unit
 from engine.render.us import psf
+from engine.render.us.interfaces import at_slice
 from engine.render.us.lattice import Lattice
-from engine.render.us.path import Echoes, at_slice
+from engine.render.us.path import Echoes
 from engine.render.us.placement import Pose
 
 #: Distance (mm) between the places of a chart; a range interpolated in it is wrong by less than 0.001 mm.
 CHART_MM = 0.5
+#: Scatterers for each sample from which on they count as countless.
+MANY = 24
 #: Counter of the volume's first slice; slices before it exist for the blur.
 FIRST = 1 << 16
 
@@ -96,7 +99,7 @@ class Moved:
 
 def scatter(
     echoes: Echoes,
-    gain: torch.Tensor,
+    cell: torch.Tensor,
     lattice: Lattice,
     first: int,
     noise: float,
@@ -104,11 +107,11 @@ def scatter(
     moved: Moved | None,
     out: torch.Tensor,
 ) -> None:
-    """Fill `out` `[z, beam, sample, 2]` with complex echoes: scatterers, interfaces, and the receiver's noise.
+    """Fill `out` `[z, beam, sample, 2]` with complex echoes of scatterers, and the receiver's noise.
 
     Args:
         echoes: amplitudes on the lattice's path samples.
-        gain: what each sample's coherent echo is divided by, `[sample]`.
+        cell: volume (mm^3) whose scatterers a sample stands for, `[sample]`; read where tissue is sparse.
         lattice: beams and samples.
         first: index along z of the first slice; may be negative.
         noise: rms amplitude of the receiver's noise.
@@ -117,9 +120,10 @@ def scatter(
     """
     key, counter = _words(stream)
     ratio = lattice.step_mm / lattice.path_mm
-    amplitudes = (echoes.scatter, echoes.specular, gain, ratio, noise, key)
+    sparse = echoes.sparsity is not None
+    amplitudes = (echoes.scatter, echoes.sparsity if sparse else echoes.scatter, cell, ratio, noise, key)
     if moved is None:
-        _scatter(*amplitudes, counter + FIRST + first, out)
+        _scatter(*amplitudes, counter + FIRST + first, sparse, out)
         return
     _scatter_moved(
         *amplitudes,
@@ -136,6 +140,7 @@ def scatter(
         moved.samples,
         moved.step_mm,
         moved.turn,
+        sparse,
         out,
     )
 
@@ -150,21 +155,42 @@ def _tensor(array: np.ndarray) -> torch.Tensor:
 
 
 @ti.func
-def _along(field: ti.template(), i: ti.i32, b: ti.i32, t: ti.f32) -> ti.f32:
+def along(field: ti.template(), i: ti.i32, b: ti.i32, t: ti.f32) -> ti.f32:
     """Linear value at the continuous path sample `t`."""
     j = ti.min(ti.cast(t, ti.i32), field.shape[2] - 2)
     return field[i, b, j] + (t - j) * (field[i, b, j + 1] - field[i, b, j])
 
 
+@ti.func
+def _counted(power: ti.f32, sparsity: ti.f32, cell: ti.f32, name: ti.u32, plane: ti.u32, key: ti.u32) -> ti.f32:
+    """Intensity of a Poisson number of scatterers, 1 on average, from that of countless ones (exponential).
+
+    n equal scatterers in random phases have the intensity's mean n and second moment 2 n^2 - n; both are kept.
+    """
+    result = power
+    if sparsity > cell * ti.static(1.0 / MANY):
+        mean = cell / sparsity
+        third, _ = philox(name, plane, key ^ ti.u32(0x5BD1E995))
+        left, share, n = unit(third), ti.exp(-mean), 0
+        while left > share and n < ti.static(4 * MANY):
+            left -= share
+            n += 1
+            share *= mean / n
+        spread = ti.sqrt(1.0 - 1.0 / ti.max(n, 1))
+        result = n / mean * (1.0 + spread * (power - 1.0))
+    return result
+
+
 @kernel
 def _scatter(
     scatter: ti.types.ndarray(ti.f32, ndim=3),
-    specular: ti.types.ndarray(ti.f32, ndim=3),
-    gain: ti.types.ndarray(ti.f32, ndim=1),
+    sparsity: ti.types.ndarray(ti.f32, ndim=3),
+    cell: ti.types.ndarray(ti.f32, ndim=1),
     ratio: ti.f32,
     noise: ti.f32,
     key: ti.u32,
     counter: ti.u32,
+    sparse: ti.template(),
     field: ti.types.ndarray(ti.f32, ndim=4),
 ):
     """Phase 0: scatterers and noise are drawn as one."""
@@ -172,19 +198,23 @@ def _scatter(
         samples = field.shape[2]
         for s in range(samples):
             t = ti.max((s + 0.5) * ratio - 0.5, 0.0)
-            rms, echo = _along(scatter, i, b, t), _along(specular, i, b, t)
-            first, second = philox(ti.cast(b * samples + s, ti.u32), counter + ti.cast(i, ti.u32), key)
-            radius = ti.sqrt(-ti.log(unit(first)) * (rms * rms + noise * noise))
+            rms = along(scatter, i, b, t)
+            name, plane = ti.cast(b * samples + s, ti.u32), counter + ti.cast(i, ti.u32)
+            first, second = philox(name, plane, key)
+            power = -ti.log(unit(first))
+            if ti.static(sparse):
+                power = _counted(power, along(sparsity, i, b, t), cell[s], name, plane, key)
+            radius = ti.sqrt(power * rms * rms - ti.log(unit(first)) * noise * noise)
             angle = ti.static(2.0 * math.pi) * unit(second)
-            field[i, b, s, 0] = radius * ti.cos(angle) + echo / gain[s]
+            field[i, b, s, 0] = radius * ti.cos(angle)
             field[i, b, s, 1] = radius * ti.sin(angle)
 
 
 @kernel
 def _scatter_moved(
     scatter: ti.types.ndarray(ti.f32, ndim=3),
-    specular: ti.types.ndarray(ti.f32, ndim=3),
-    gain: ti.types.ndarray(ti.f32, ndim=1),
+    sparsity: ti.types.ndarray(ti.f32, ndim=3),
+    cell: ti.types.ndarray(ti.f32, ndim=1),
     ratio: ti.f32,
     noise: ti.f32,
     key: ti.u32,
@@ -204,6 +234,7 @@ def _scatter_moved(
     samples_then: ti.i32,
     step_then: ti.f32,
     turn: ti.f32,
+    sparse: ti.template(),
     field: ti.types.ndarray(ti.f32, ndim=4),
 ):
     """A later phase: scatterers of phase 0 where they are now, and noise of its own."""
@@ -213,7 +244,7 @@ def _scatter_moved(
         k = ti.min(ti.max(z, 0), steps_x.shape[0] - 1)
         for s in range(samples):
             t = ti.max((s + 0.5) * ratio - 0.5, 0.0)
-            rms, echo = _along(scatter, i, b, t), _along(specular, i, b, t)
+            rms = along(scatter, i, b, t)
             range_mm = (s + 0.5) * step
             y, x = start[b, 0] + range_mm * slope[b, 0], start[b, 1] + range_mm * slope[b, 1]
             row = (y + at_slice(steps_y, k, y, x) - corner.x) * per_voxel.x
@@ -222,7 +253,17 @@ def _scatter_moved(
             name = ti.cast(ti.round(beam), ti.i32) * samples_then + ti.cast(ti.round(sample), ti.i32)
             plane = z + ti.cast(ti.round(at_slice(steps_z, k, y, x)), ti.i32)
             first, second = philox(ti.cast(name, ti.u32), counter + ti.cast(plane, ti.u32), key)
-            radius = rms * ti.sqrt(-ti.log(unit(first)))
+            power = -ti.log(unit(first))
+            if ti.static(sparse):
+                power = _counted(
+                    power,
+                    along(sparsity, i, b, t),
+                    cell[s],
+                    ti.cast(name, ti.u32),
+                    counter + ti.cast(plane, ti.u32),
+                    key,
+                )
+            radius = rms * ti.sqrt(power)
             won = range_mm - (sample + 0.5) * step_then
             angle = ti.static(2.0 * math.pi) * unit(second) - turn * won
             first, second = philox(
@@ -230,5 +271,5 @@ def _scatter_moved(
             )
             loud = noise * ti.sqrt(-ti.log(unit(first)))
             other = ti.static(2.0 * math.pi) * unit(second)
-            field[i, b, s, 0] = radius * ti.cos(angle) + loud * ti.cos(other) + echo / gain[s]
+            field[i, b, s, 0] = radius * ti.cos(angle) + loud * ti.cos(other)
             field[i, b, s, 1] = radius * ti.sin(angle) + loud * ti.sin(other)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -35,6 +35,9 @@ class Curved(Probe):
 
     def spread(self, range_mm: np.ndarray) -> np.ndarray:
         return (range_mm + self.radius_mm) * np.deg2rad(self.angle_deg)
+
+    def view(self) -> dict[str, Any]:
+        return {"apex_mm": [0.0, -self.radius_mm], "angles_deg": [-0.5 * self.angle_deg, 0.5 * self.angle_deg]}
 
     @classmethod
     def example(cls) -> Curved:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -31,6 +31,9 @@ class Linear(Probe):
 
     def spread(self, range_mm: np.ndarray) -> np.ndarray:
         return np.full_like(range_mm, self.width_mm)
+
+    def view(self) -> dict[str, Any]:
+        return {"lateral_mm": [-0.5 * self.width_mm, 0.5 * self.width_mm]}
 
     @classmethod
     def example(cls) -> Linear:
