@@ -238,8 +238,7 @@ def resolve(what: str | Material, table: Mapping[str, Tissue] | None = None, nam
     changes = {key: value for key, value in what if value is not None and key not in ("like", "vary")}
     for key in ("t1_ms", "t2_ms"):
         if key in changes:
-            given = changes[key]
-            changes[key] = {**dict(base)[key], **given} if isinstance(given, dict) else dict.fromkeys(FIELDS_T, given)
+            changes[key] = _by_field(changes[key], dict(base)[key])
     if isinstance(changes.get("pattern"), Pattern):
         changes["pattern"] = (changes["pattern"],)
     if (
@@ -249,3 +248,12 @@ def resolve(what: str | Material, table: Mapping[str, Tissue] | None = None, nam
     ):
         changes["hu"] = None  # what the base fixed no longer describes this composition
     return Tissue.model_validate({**dict(base), "name": name or base.name, **changes})
+
+
+def _by_field(given: float | dict[float, float], base: dict[float, float]) -> dict[float, float]:
+    """A relaxation time at every field: the base's where none is given, but at 0.55 T as far from it as at 1.5 T."""
+    if not isinstance(given, dict):
+        return dict.fromkeys(FIELDS_T, given)
+    low, usual, _ = FIELDS_T
+    follows = {low: base[low] * given[usual] / base[usual]} if usual in given else {}
+    return {**base, **follows, **given}

@@ -21,8 +21,8 @@ class Coils:
     """Sensitivities of loops on rings around a grid, relative to their root sum of squares.
 
     A loop sees |s| = (1 + d^2 / a^2)^(-3/2) at the distance d from its middle (the field on a loop's axis), with the
-    direction to it as its phase; a is 0.4 of the field of view. The sum of squares is 1 everywhere, as after a scanner's
-    normalisation; shading that remains is `bias`.
+    direction to it as its phase; a is 0.4 of the field of view. The sum of squares is 1 everywhere, as scanners
+    normalise it; shading that remains is `bias`.
     """
 
     def __init__(self, grid: Grid, channels: int) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import erf
 
-#: Width of an edge from 10 to 90 % relative to the thickness: a pulse of time-bandwidth product 4 (SLR: 1.04 / 4).
-EDGE = 0.26
+#: Width of an edge from 10 to 90 % relative to the thickness, of a 90 degree Hann-windowed sinc of four zero crossings
+#: (time-bandwidth product 4) by the Bloch equations; a Shinnar-Le Roux pulse of that length would have 0.25.
+EDGE = 0.36
 _ERF_10_90 = 1.8124  # distance between 10 and 90 % of (1 + erf(x)) / 2
 
 
