@@ -1,7 +1,7 @@
 """How tissues differ between people: one person's values, drawn from the table's means and spreads.
 
 A positive value is log-normal with the table's mean and a standard deviation of `vary` times its spread; a value in dB
-is normal. One number moves a quantity at both field strengths together, and in every material like the same tissue: two
+is normal. One number moves a quantity at every field strength together, and in every material like the same tissue: two
 livers of one person agree.
 """
 

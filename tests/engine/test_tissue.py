@@ -7,9 +7,9 @@ from engine.errors import UserError
 from engine.tissue import FIELDS_T, Material, Tissue, load_table, read_table, resolve, tissue
 
 KINDS = {"verified", "derived", "recalled", "assumed"}
-UNITS = ("_g_cm3", "_mg_ml", "_ms", "_ppm", "_m_s", "_db_cm", "_db", "_mm")
+UNITS = ("_g_cm3", "_mg_ml", "_ms", "_ppm", "_m_s", "_db_cm", "_db", "_mm", "_s_t", "_um2_ms")
 #: Keys without a unit: shares, powers and relative deviations.
-DIMENSIONLESS = {"composition", "pd", "attenuation_power", "texture", "texture_density"}
+DIMENSIONLESS = {"composition", "pd", "attenuation_power", "texture", "texture_density", "fat_fraction", "pulsation"}
 PLAUSIBLE = {
     "density_g_cm3": (0.001, 20),
     "iodine_mg_ml": (0, 40),
@@ -17,6 +17,10 @@ PLAUSIBLE = {
     "t2_ms": (0.1, 3000),
     "pd": (0, 1),
     "chi_ppm": (-40, 4000),
+    "r2prime_s_t": (0, 400),
+    "diffusion_um2_ms": (0, 3.1),
+    "fat_fraction": (0, 1),
+    "pulsation": (0, 1),
     "sound_speed_m_s": (300, 6500),
     "attenuation_db_cm": (0, 50),
     "attenuation_power": (0.5, 2),
@@ -105,7 +109,7 @@ def test_resolve_takes_the_base_and_changes_it():
     made = resolve(Material(like="liver", t1_ms=700, pd=0.5, iodine_mg_ml=2), name="portal")
     base = tissue("liver")
     assert made.name == "portal"
-    assert made.t1_ms == {1.5: 700, 3.0: 700}
+    assert made.t1_ms == dict.fromkeys(FIELDS_T, 700)
     assert (made.pd, made.iodine_mg_ml, made.t2_ms) == (0.5, 2, base.t2_ms)
     assert made.sound_speed_m_s == base.sound_speed_m_s
 
@@ -117,8 +121,8 @@ def test_resolve_without_base_starts_from_water():
 
 def test_relaxation_times_may_be_given_by_field_strength():
     made = resolve(Material.model_validate({"like": "liver", "t1_ms": {3: 900}, "t2_ms": {1.5: 50, 3.0: 40}}))
-    assert made.t1_ms == {1.5: tissue("liver").t1_ms[1.5], 3.0: 900}
-    assert made.t2_ms == {1.5: 50, 3.0: 40}
+    assert made.t1_ms == {**tissue("liver").t1_ms, 3.0: 900}
+    assert made.t2_ms == {0.55: pytest.approx(66 * 50 / 46), 1.5: 50, 3.0: 40}
 
 
 def test_a_material_takes_one_pattern_or_several():
@@ -142,7 +146,7 @@ def test_resolve_looks_in_the_table_it_is_given():
         ({"composition": {"H": 0.1, "O": 0.2}}, "add up to 1, they make 0.3"),
         ({"hu": 40, "iodine_mg_ml": 3}, "leave out hu or iodine_mg_ml"),
         ({"pd": 1.5}, "less than or equal to 1"),
-        ({"t1_ms": {7.0: 1200}}, "given at 1.5 or 3 T"),
+        ({"t1_ms": {7.0: 1200}}, "given at 0.55, 1.5 or 3 T"),
         ({"t1_ms": {1.5: -1}}, "greater than 0"),
         ({"pattern": {"kind": "fibers", "length": 3}}, "does not match any of the expected tags"),
         ({"pattern": {"kind": "fibres", "length": 9, "width": 1, "direction": [0, 0, 0]}}, "other than 0"),
