@@ -15,6 +15,7 @@ from engine.grid import Grid
 from engine.random import Stream
 from engine.render.ct import CT
 from engine.render.ct.backproject import WINDOWS, backproject, filtered, ramp
+from engine.render.ct.cone import project_cone, rows_of
 from engine.render.ct.detect import detect
 from engine.render.ct.detectors import bowtie, detectors
 from engine.render.ct.dose import noise_sd
@@ -243,6 +244,44 @@ def scan(volume, /, **fields):
     return protocol.render(volume, STREAM)
 
 
+def test_cone_reconstructs_a_ball():
+    grid = Grid.centred((64, 64, 40), (3.0, 3.0, 3.0))
+    volume = build(sphere("water", (0, 0, 0), 50), grid=grid)
+    z, y, x = np.meshgrid(*[(np.arange(n) - (n - 1) / 2) * 3.0 for n in (40, 64, 64)], indexing="ij")
+    r = np.sqrt(x**2 + y**2 + z**2)
+    data = 1 + scan(volume, noise_hu=0, scanner={"geometry": "cone"}).data.cpu().numpy() / 1000
+    assert data[r < 38].mean() == pytest.approx(1, abs=0.005)
+    assert data[18:22][r[18:22] < 38].mean() == pytest.approx(1, abs=0.002)
+    assert data[(r > 62) & (abs(z) < 15) & (np.hypot(x, y) < 85)].mean() == pytest.approx(0.001, abs=0.01)
+
+
+def test_cone_is_a_fan_in_its_middle_slice():
+    volume, r = disc(radius=70.0, n=80, slices=1)
+    fan, cone = (scan(volume, noise_hu=0, scanner={"geometry": g, "views": 200}).data for g in ("fan", "cone"))
+    assert float((fan - cone).abs()[:, torch.from_numpy(r < 80).to(fan.device)].max()) < 1
+
+
+@pytest.mark.parametrize("height", [0.0, 40.0])
+def test_cone_line_integrals_of_a_ball(height):
+    rays, radius = Rays(12, 121, 1.5, 570.0), 60.0
+    grid = Grid.centred((96, 96, 96), (1.5, 1.5, 1.5))
+    ball = build(sphere("water", (0, 0, 0), radius), grid=grid, background="gas").mix([0.0, 1.0])
+    drift = torch.zeros(12, 2, device=device())
+    rows = rows_of(rays, 96)
+    row = round(height / 1.5 + (rows - 1) / 2)
+    first = 8 * (row // 8)
+    found = project_cone(stack(ball), grid.spacing, rays, drift, slice(None), first, rows)[..., row - first]
+    up = (row - (rows - 1) / 2) * 1.5
+    target = np.stack([rays.places(), np.full(121, 570.0), np.full(121, up)], 1)  # from the focus
+    unit = target / np.linalg.norm(target, axis=1, keepdims=True)
+    middle = np.array([0.0, 570.0, 0.0])
+    missed = np.linalg.norm(middle - (unit @ middle)[:, None] * unit, axis=1)
+    exact = 2 * np.sqrt(np.maximum(radius**2 - missed**2, 0))
+    deep = exact > 50
+    assert found.cpu().numpy()[:, deep].mean() == pytest.approx(exact[deep].mean(), rel=0.002)
+    assert np.sqrt(((found.cpu().numpy() - exact)[:, deep] ** 2).mean()) < 0.005 * 120
+
+
 def disc(tissue_name="water", radius=80.0, n=96, spacing=2.1, slices=2, *more):
     grid = Grid.centred((n, n, slices), (spacing, spacing, 3.0))
     volume = build(cylinder(tissue_name, (0, 0), radius), *more, grid=grid)
@@ -397,7 +436,7 @@ def test_a_grid_outside_the_scanner_is_refused():
         ({"scanner": {"detector_mm": 0}}, "greater than or equal to 0.1"),
         ({"scanner": {"window": "blackman"}}, "ram-lak"),
         ({"scanner": {"rings": {"normal": [0, 1]}}}, "at least 0"),
-        ({"scanner": {"geometry": "cone"}}, "fan"),
+        ({"scanner": {"geometry": "helix"}}, "fan"),
         ({"scanner": {"mas": 10}}, "[Ee]xtra"),
         ({"fidelity": "monte-carlo"}, "projection"),
     ],

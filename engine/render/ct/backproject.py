@@ -52,8 +52,12 @@ def ramp(count: int, pitch: float, shape: str) -> np.ndarray:
 
 
 @serial()
-def filtered(paths: torch.Tensor, rays: Rays, shape: str, truncated: bool) -> torch.Tensor:
+def filtered(
+    paths: torch.Tensor, rays: Rays, shape: str, truncated: bool, heights: torch.Tensor | None = None
+) -> torch.Tensor:
     """Projections `[view, detector, 8]`, weighted and filtered.
+
+    A cone's rows stand at `heights` over the orbit's plane, mm, at the axis.
 
     Truncated ones are carried on first: cut off sharply, the filter would make a bright rim of them.
     """
@@ -63,8 +67,10 @@ def filtered(paths: torch.Tensor, rays: Rays, shape: str, truncated: bool) -> to
         ends = [_carried_on(paths.flip(1), rays.pitch_mm, beyond).flip(1), _carried_on(paths, rays.pitch_mm, beyond)]
         paths = torch.cat([ends[0], paths, ends[1]], dim=1)
     places = (np.arange(paths.shape[1]) - 0.5 * (paths.shape[1] - 1)) * rays.pitch_mm
-    cosine = 1.0 / np.sqrt(1.0 + (places * rays.curvature) ** 2)
-    paths = paths * torch.from_numpy(cosine.astype(np.float32)).to(paths.device)[:, None]
+    square = torch.from_numpy((1.0 + (places * rays.curvature) ** 2).astype(np.float32)).to(paths.device)[:, None]
+    if heights is not None:
+        square = square + (heights * rays.curvature) ** 2
+    paths = paths / square.sqrt()
     size = next_fast_len(2 * paths.shape[1], real=True)
     weights = ramp(size, rays.pitch_mm, shape)
     if rays.source_mm:

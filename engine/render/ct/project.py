@@ -21,7 +21,7 @@ _SHARPEN = 0.1
 
 
 def stack(slices: torch.Tensor) -> torch.Tensor:
-    """Slices `[8, y, x]` as kernels read them, `[2, y + 2, x + 2, 8]`: sharpened along y and along x."""
+    """Slices `[z, y, x]` as kernels read them, `[2, y + 2, x + 2, z]`: sharpened along y and along x."""
     image = torch.nn.functional.pad(slices, (1, 1, 1, 1)).permute(1, 2, 0)
     return torch.stack([_sharpened(image, 0), _sharpened(image, 1)])
 

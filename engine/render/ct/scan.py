@@ -11,8 +11,9 @@ from engine.device import device
 from engine.memory import require
 from engine.random import Stream
 from engine.render.ct.backproject import backproject, filtered
+from engine.render.ct.cone import backproject_cone, project_cone, rows_of
 from engine.render.ct.detect import detect
-from engine.render.ct.detectors import detectors
+from engine.render.ct.detectors import Detectors, detectors
 from engine.render.ct.geometry import Rays
 from engine.render.ct.materials import mixtures, nodes
 from engine.render.ct.project import LANES, project, stack
@@ -21,6 +22,8 @@ from engine.volume import Volume
 
 #: A background that attenuates less than this is not projected, 1/mm.
 GAS_PER_MM = 5e-4
+#: Readings of a cone beam that are worked on at a time.
+CHUNK_SAMPLES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -54,27 +57,87 @@ def reconstructed(volume: Volume, density: torch.Tensor, scan: Scan, stream: Str
     require((samples,), 4.0 * (2 * len(mix.attenuation) + 6), f"ct: {rays.views} views of {rays.detectors} detectors")
     row = detectors(rays, spectrum, scan.scanner.bowtie_mm, scan.mas, scan.height_mm, scan.scanner.water_correction)
     mu = torch.from_numpy(mix.attenuation.astype(np.float32)).to(device())
-    drift = _drift(rays.views, scan.scanner.motion_mm, stream.child("motion"))
     inside, truncated = _field(volume, rays)
     rows, columns, middle = _body(volume, mix.shares[0] @ mix.attenuation)
-    shift = drift + torch.tensor(middle, dtype=torch.float32, device=device())
+    shift = _drift(rays.views, scan.scanner.motion_mm, stream.child("motion"))
+    shift += torch.tensor(middle, dtype=torch.float32, device=device())
+    work = _Work(volume, density, scan, rays, mix.shares, mu, row, shift, (rows, columns), truncated, stream)
+    out = _cone(work) if scan.scanner.geometry == "cone" else _planar(work)
+    return out.masked_fill_(~inside, torch.nan), rays
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What `reconstructed` has made ready: the body's rows and columns, its shift in every view, mm, and the rest."""
+
+    volume: Volume
+    density: torch.Tensor
+    scan: Scan
+    rays: Rays
+    shares: np.ndarray
+    mu: torch.Tensor
+    row: Detectors
+    shift: torch.Tensor
+    body: tuple[slice, slice]
+    truncated: bool
+    stream: Stream
+
+    def material(self, index: int, part: slice) -> torch.Tensor:
+        """Share of a material in the body's voxels of some slices, `[z, y, x]`."""
+        v = self.volume
+        some = replace(v, top=v.top[part], under=v.under[part], coverage=v.coverage[part])
+        rows, columns = self.body
+        return (some.mix(self.shares[:, index].tolist()) * self.density[part])[:, rows, columns]
+
+    def read(self, paths: torch.Tensor, lanes: int, *photons: str | int) -> torch.Tensor:
+        """Millimetres of water `[view, detector, 8]` of line integrals of each material, by the photons' own path.
+
+        Args:
+            lanes: number of the first of eight rows of detectors.
+            photons: path of their randomness.
+        """
+        scanner, noise = self.scan.scanner, self.stream
+        gain = 1.0 + scanner.rings * noise.child("rings", lanes).normal((self.rays.detectors, LANES))
+        photon = noise.child("photons", *photons, *self.volume.moment)
+        return detect(paths, self.mu, self.row, gain.clamp_(min=0.1), scanner.electronic_quanta, photon)
+
+
+def _planar(work: _Work) -> torch.Tensor:
+    """Slices of parallel or fan beams, eight at a time."""
+    grid, rays = work.volume.grid, work.rays
     out = torch.empty(grid.shape, dtype=torch.float32, device=device())
     for first in range(0, grid.shape[0], LANES):
         part = slice(first, first + LANES)
-        some = replace(volume, top=volume.top[part], under=volume.under[part], coverage=volume.coverage[part])
-        count = len(some.top)
-        paths = torch.empty((len(mu), rays.views, rays.detectors, LANES), dtype=torch.float32, device=device())
-        for material, shares in enumerate(mix.shares.T):
-            slices = (some.mix(shares.tolist()) * density[part])[:, rows, columns]
-            slices = torch.nn.functional.pad(slices, (0, 0, 0, 0, 0, LANES - count))
-            paths[material] = project(stack(slices), grid.spacing[:2], rays, shift)
-        gain = 1.0 + scan.scanner.rings * stream.child("rings", first).normal((rays.detectors, LANES))
-        electronic = scan.scanner.electronic_quanta
-        read = detect(paths, mu, row, gain.clamp_(min=0.1), electronic, stream.child("photons", first, *volume.moment))
+        count = len(work.volume.top[part])
+        paths = torch.empty((len(work.mu), rays.views, rays.detectors, LANES), dtype=torch.float32, device=device())
+        for material in range(len(work.mu)):
+            slices = torch.nn.functional.pad(work.material(material, part), (0, 0, 0, 0, 0, LANES - count))
+            paths[material] = project(stack(slices), grid.spacing[:2], rays, work.shift)
+        read = work.read(paths, first, first)
         del paths
-        sharp = filtered(read, rays, scan.shape, truncated)
+        sharp = filtered(read, rays, work.scan.shape, work.truncated)
         out[part] = backproject(sharp, grid.size[:2], grid.spacing[:2], rays)[:count]
-    return out.masked_fill_(~inside, torch.nan), rays
+    return out
+
+
+def _cone(work: _Work) -> torch.Tensor:
+    """Slices of a cone beam on a circle around the middle one, some views at a time."""
+    grid, rays = work.volume.grid, work.rays
+    nz, ny, nx = grid.shape
+    rows = rows_of(rays, nz)
+    images = [stack(work.material(m, slice(None))) for m in range(len(work.mu))]
+    out = torch.zeros((ny, nx, nz), dtype=torch.float32, device=device())
+    count = max(1, CHUNK_SAMPLES // (rays.detectors * rows))
+    for start in range(0, rays.views, count):
+        some = slice(start, min(start + count, rays.views))
+        sharp = []
+        for first in range(0, rows, LANES):
+            paths = torch.stack([project_cone(i, grid.spacing, rays, work.shift, some, first, rows) for i in images])
+            read = work.read(paths, first, first, start)
+            heights = (torch.arange(first, first + LANES, device=device()) - 0.5 * (rows - 1)) * grid.spacing[2]
+            sharp.append(filtered(read, rays, work.scan.shape, work.truncated, heights))
+        backproject_cone(out, torch.cat(sharp, dim=2).contiguous(), grid.spacing, rays, some)
+    return out.permute(2, 0, 1).contiguous()
 
 
 def _body(volume: Volume, background: np.ndarray) -> tuple[slice, slice, tuple[float, float]]:

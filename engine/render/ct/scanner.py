@@ -15,7 +15,7 @@ from engine.render.ct.geometry import Rays
 from engine.strict import Strict
 from engine.vary import NonNegative, Varying, numbers_only
 
-GeometryName = Annotated[Literal["parallel", "fan"], Varying()]
+GeometryName = Annotated[Literal["parallel", "fan", "cone"], Varying()]
 WindowName = Annotated[Literal[tuple(WINDOWS)], Varying()]  # type: ignore[valid-type]
 Views = Annotated[int, Field(ge=16, le=7200), Varying(low=16, high=7200, whole=True)]
 Pitch = Annotated[float, Field(ge=0.1, le=5), Varying(low=0.1, high=5)]
@@ -34,7 +34,9 @@ WIDEST_DEG = 60.0
 class Scanner(Strict):
     """Rays, detectors, bow-tie and corrections."""
 
-    geometry: GeometryName = Field("fan", description="rays: a fan over a whole turn, or parallel over half a one")
+    geometry: GeometryName = Field(
+        "fan", description="rays: a fan or a cone over a whole turn, or parallel over half a one"
+    )
     views: Views | None = Field(None, description="projections in the turn; by default as many as the detectors need")
     detector_mm: Pitch | None = Field(
         None, description="detector pitch at the axis, mm; by default half a voxel, 0.4 to 1 mm"
@@ -56,7 +58,7 @@ class Scanner(Strict):
 
     @model_validator(mode="after")
     def _possible(self) -> Scanner:
-        known = numbers_only(self) and self.geometry == "fan" and self.fov_mm is not None
+        known = numbers_only(self) and self.geometry != "parallel" and self.fov_mm is not None
         if known and _too_wide(0.5 * self.fov_mm, self.source_mm):  # type: ignore[operator]
             raise ValueError(_misfit(f"fov_mm: {self.fov_mm:g}", self.source_mm))
         return self
@@ -68,7 +70,7 @@ class Scanner(Strict):
         whole = math.hypot(nx * dx, ny * dy)
         pitch = self.detector_mm or min(max(0.5 * min(dx, dy), 0.4), 1.0)
         radius = 0.5 * (min(self.fov_mm, whole) if self.fov_mm else whole)
-        source = self.source_mm if self.geometry == "fan" else None
+        source = None if self.geometry == "parallel" else self.source_mm
         row = radius
         if source is not None:
             if _too_wide(0.5 * whole, source):
