@@ -324,7 +324,7 @@ def test_tissue_turned_against_the_beam_loses_its_speckle_by_and_by() -> None:
     x, y = ((np.arange(n) - 0.5 * (n - 1)) * 0.4 for n in FINE.size[:2])
     across = np.stack(np.broadcast_arrays(y[:, None], -x[None, :], 0.0), -1)
     small, large = (correlations(STAYING, volume, angle * across) for angle in (0.02, 0.12))
-    assert small[0] > 0.75 > large[0] > large[1] + 0.05
+    assert small[0] > 0.7 > large[0] > large[1] + 0.05
     sheared = correlations(STAYING, volume, 0.12 * across * [1, 0, 0])  # sideways: no range is won or lost
     assert sheared[0] > 0.75
 

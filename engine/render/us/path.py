@@ -94,12 +94,18 @@ def trace(
         gas,
         sparsity,
     )
-    _propagate(lattice, loss_db_mm, scatter, specular, loss, gas)
+    propagate(lattice, loss_db_mm, scatter, specular, loss, gas, by_planes=device().type == "cpu")
     return Echoes(scatter, specular, None if medium.sparsity is None else sparsity, gas)
 
 
-def _propagate(lattice: Lattice, loss_db_mm: float, *maps: torch.Tensor) -> None:
-    """Apply two-way losses to the maps in place, sample by sample away from the probe."""
+def propagate(lattice: Lattice, loss_db_mm: float, *maps: torch.Tensor, by_planes: bool) -> None:
+    """Apply two-way losses to the maps in place, sample by sample away from the probe.
+
+    Args:
+        lattice, loss_db_mm: as in `trace`.
+        maps: scatter, specular, loss and gas of `_sample`.
+        by_planes: whether each plane runs on one thread, which suits CPUs; else each sample is a kernel of its own.
+    """
     planes, beams, samples = maps[0].shape
     state = torch.ones((planes, 2, _COUNT, beams), dtype=torch.float32, device=device())
     dirt = torch.zeros((planes, beams), dtype=torch.float32, device=device())
@@ -108,7 +114,7 @@ def _propagate(lattice: Lattice, loss_db_mm: float, *maps: torch.Tensor) -> None
     ringing = _tensor(10.0 ** (RINGING_DB / 20.0) * np.exp(-lattice.path_ranges / RINGING_MM))
     fade = math.exp(-lattice.path_mm / DIRTY_MM - loss_db_mm * lattice.path_mm * NEPER)
     given = (fade, shift, ringing, _tensor(lattice.element**2), state, dirt, *maps)
-    if device().type == "cpu":
+    if by_planes:
         _advance_planes(*given)
         return
     for s in range(samples):

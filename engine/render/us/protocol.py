@@ -9,6 +9,7 @@ import torch
 from pydantic import BeforeValidator, Field
 
 from engine.device import device
+from engine.errors import UserError
 from engine.grid import Grid
 from engine.random import Stream
 from engine.render.protocol import Protocol
@@ -23,6 +24,7 @@ from engine.render.us.probes.curved import Curved
 from engine.render.us.reverberation import reverberate
 from engine.render.us.scatterers import Moved
 from engine.render.us.speckle import envelope
+from engine.render.us.sweep import Fan
 from engine.vary import Fraction, NonNegative, Number, Positive, Varying
 from engine.volume import Image, Volume
 
@@ -79,6 +81,10 @@ class US(Protocol):
     persistence: Annotated[float, Field(ge=0, lt=1), Varying(low=0, high=1)] = Field(
         0.0, description="share of the frame before that stays on the screen as the probe is swept"
     )
+    sweep_deg: Annotated[float, Field(ge=0, le=120), Varying(low=0, high=120)] = Field(
+        0.0, description="angle through which the frame tilts in a mechanical 3-D sweep; 0: swept along z"
+    )
+    pivot_mm: NonNegative = Field(10.0, description="how far behind the face the axis of that tilt lies, mm")
     rotation_deg: Turn = Field(0.0, description="side the probe stands on: 0 front, 90 left, 180 back")
     tilt_deg: Turn = Field(0.0, description="turns the probe about its contact point, in the slice")
     offset_mm: Number = Field(0.0, description="moves the probe sideways along the skin, mm")
@@ -90,8 +96,10 @@ class US(Protocol):
     def render(self, volume: Volume, stream: Stream) -> Image:
         """The B-mode picture of `volume`; raises UserError where the probe has no place to stand."""
         pose, focus, lattice = self._stand(volume)
-        filters = Filters(lattice, self.frequency_mhz, focus, volume.grid.spacing[2], self.side_lobes)
         medium = Medium.of(volume, self.frequency_mhz, stream.child("texture"), timed=self.time_of_flight)
+        if self.sweep_deg:
+            return self._tilted(volume, medium, pose, focus, lattice, stream)
+        filters = Filters(lattice, self.frequency_mhz, focus, volume.grid.spacing[2], self.side_lobes)
         moved = None
         if volume.moment:
             then, _, rest = self._stand(volume.still)
@@ -99,6 +107,22 @@ class US(Protocol):
             moved = Moved.between(volume.steps(), volume.grid, lattice, rest, then, self.frequency_mhz, noise)
         data = self._scan(volume.grid, medium, lattice, filters, pose, stream.child("scatterers"), moved)
         return Image(volume.grid, data, "us", self.unit, self._header(lattice, filters, pose, focus))
+
+    def _tilted(
+        self, volume: Volume, medium: Medium, pose: Pose, focus_mm: float, lattice: Lattice, stream: Stream
+    ) -> Image:
+        """The picture of a probe that tilts in its place instead of being swept along z."""
+        if volume.moment:
+            raise UserError("us: a tilting sweep images phase 0 only; leave out sweep_deg for later phases")
+        fan = Fan.of(volume.grid, pose, self.sweep_deg, self.pivot_mm, lattice.depth_mm)
+        filters = Filters(lattice, self.frequency_mhz, focus_mm, fan.spacing(lattice.ranges), self.side_lobes)
+        frames = self._scan(
+            fan.stack(lattice.depth_mm), fan.look(medium), lattice, filters, pose, stream.child("scatterers"), None
+        )
+        header = self._header(lattice, filters, pose, focus_mm)
+        half = 0.5 * self.sweep_deg
+        header["view"] |= {"frames": fan.frames, "tilts_deg": [-half, half], "pivot_mm": self.pivot_mm}
+        return Image(volume.grid, fan.assemble(frames), "us", self.unit, header)
 
     def _stand(self, volume: Volume) -> tuple[Pose, float, Lattice]:
         """Where the probe stands on `volume`, the depth of its focus (mm), and its beams."""

@@ -1,7 +1,7 @@
 """Phased array: beams leave the middle of a small flat face, steered by delays; the field of view is a sector.
 
 Steered by theta, the aperture looks cos(theta) as wide, which widens the beam, and each element of width w sends and
-receives cos(theta) sinc(w sin(theta) / lambda) of the amplitude (Selfridge 1980, doi 10.1063/1.91692).
+receives cos(theta) sinc(w sin(theta) / lambda) of the amplitude: a strip in a soft baffle.
 """
 
 from __future__ import annotations
