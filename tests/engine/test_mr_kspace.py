@@ -19,6 +19,7 @@ from engine.render.mr.layer import Layer, layers
 from engine.render.mr.motion import encoding
 from engine.render.mr.sampling import Sampling
 from engine.render.mr.separate import separate
+from engine.render.mr.sequence import SEQUENCES
 from engine.render.mr.spikes import add_spikes
 from engine.render.mr.spins import FAT_PPM, HZ_T_PPM
 from engine.tissue import Material, resolve, tissue
@@ -457,3 +458,18 @@ def test_every_parameter_may_vary():
         susceptibility={"uniform": [0, 1]},
         partial_fourier={"uniform": [0.6, 1]},
     )
+
+
+DISTURBED = {key: value for key, value in EVERYTHING.items() if key not in ("sequence", "bandwidth_hz", "matrix")}
+
+
+@pytest.mark.parametrize("size", [(14, 12, 9), (16, 9, 1), (1, 1, 1)])
+@pytest.mark.parametrize("sequence", SEQUENCES)
+def test_every_sequence_stands_everything_on_every_grid(sequence, size):
+    grid = Grid.centred(size, (3.0, 3.0, 4.0))
+    ball = build(sphere("fat", (0, 0, 0), 15), sphere("blood", (0, 0, 0), 9), sphere("air", (5, 0, 0), 4), grid=grid)
+    for volume in (ball, build(grid=grid)):
+        for more in ({}, {"acceleration": 3}):
+            made = MR(sequence=sequence, **DISTURBED, **more).render(volume, STREAM)
+            assert made.data.shape == grid.shape
+            assert bool(torch.isfinite(made.data).all())

@@ -264,12 +264,12 @@ class MR(Protocol):
         matrix = size if self.matrix is None else self.matrix[::-1]
         if self.resolution_mm is not None:
             extent = (grid.extent[along], grid.extent[1 - along])
-            matrix = (max(2, round(extent[0] / self.resolution_mm)), max(2, round(extent[1] / self.resolution_mm)))
-        lines = max(2, round(size[0] * self.phase_fov))
+            matrix = (max(1, round(extent[0] / self.resolution_mm)), max(1, round(extent[1] / self.resolution_mm)))
+        lines = max(1, round(size[0] * self.phase_fov))
         timing = self.timing()
         return Sampling(
             (lines, size[1]),
-            (min(lines, max(2, round(matrix[0] * self.phase_fov))), min(size[1], matrix[1])),
+            (min(lines, max(1, round(matrix[0] * self.phase_fov))), min(size[1], matrix[1])),
             self.partial_fourier,
             self.bandwidth_hz,
             timing.echoes,
