@@ -19,6 +19,7 @@ from engine.render.mr.layer import Layer, layers
 from engine.render.mr.motion import encoding
 from engine.render.mr.sampling import Sampling
 from engine.render.mr.separate import separate
+from engine.render.mr.sequence import SEQUENCES
 from engine.render.mr.spikes import add_spikes
 from engine.render.mr.spins import FAT_PPM, HZ_T_PPM
 from engine.tissue import Material, resolve, tissue
@@ -49,11 +50,20 @@ def on_device(values):
 def test_truncation_rings_by_gibbs_overshoot(axis):
     step = torch.zeros(1, 512, 512, device=device())
     step.narrow(axis, 128, 256).fill_(1.0)
-    matrix = (65, 512) if axis == 1 else (512, 65)
+    matrix = (33, 512) if axis == 1 else (512, 33)
     made = acquire([Layer(step)], Encoding(Sampling((512, 512), matrix)), 0.0, STREAM)
-    assert 1.085 < float(made.max()) < 1.10  # 1.0895 for a single edge
-    along = made[0].mean(dim=2 - axis)
-    assert float(torch.fft.rfft(along - along.mean())[40:].abs().max()) < 1.5
+    assert float(made.max()) == pytest.approx(1.0895, abs=0.001)
+    along = made[0].mean(dim=2 - axis)  # the magnitude folds the ringing outside
+    assert float(torch.fft.rfft(along - along.mean())[20:].abs().max()) < 3.0
+
+
+def test_a_disk_rings_as_in_a_package_of_its_own():
+    """MRzeroCore 1.2.0 gives 1.1007 for a disk of a quarter of the field of view, 64 samples."""
+    axis = np.arange(512) - 256.0
+    disk = on_device(np.hypot(*np.meshgrid(axis, axis))[None] < 128)
+    made = acquire([Layer(disk)], Encoding(Sampling((512, 512), (64, 64))), 0.0, STREAM)[0].cpu().numpy()
+    radius = np.hypot(*np.meshgrid(axis, axis))
+    assert made[radius < 128].max() / made[radius < 77].mean() == pytest.approx(1.1007, abs=0.01)
 
 
 @pytest.mark.parametrize(("wanted", "matrix"), [({"matrix": (48, 32)}, [48, 32]), ({"resolution_mm": 4.0}, [24, 24])])
@@ -222,6 +232,17 @@ def test_a_slope_within_voxels_dephases_gradient_echoes_alone():
         lost[name] = (disturbed < 0.5 * still)[still > 0.9 * still.max()].mean()
     assert lost["t2w"] == 0
     assert lost["t2star"] > 0.01
+
+
+def test_metal_leaves_a_void_and_the_rest_as_it_was():
+    def scanned(name):
+        parts = [box(plain("liver"), (0, 0, 0), (45, 45, 45)), sphere(name, (0, 0, 0), 3)]
+        return image(build(*parts, n=48, spacing=2.0), sequence="t2w", bandwidth_hz=300, susceptibility=1)[24]
+
+    steel, none = scanned("steel"), scanned(plain("liver"))
+    hidden = (steel < 0.3 * none) & (none > 0.9 * none[24, 24])
+    assert 20 < hidden.sum() < 600
+    assert steel[6, 24] == pytest.approx(none[6, 24], rel=0.25)
 
 
 def test_bssfp_bands_follow_the_field():
@@ -437,3 +458,18 @@ def test_every_parameter_may_vary():
         susceptibility={"uniform": [0, 1]},
         partial_fourier={"uniform": [0.6, 1]},
     )
+
+
+DISTURBED = {key: value for key, value in EVERYTHING.items() if key not in ("sequence", "bandwidth_hz", "matrix")}
+
+
+@pytest.mark.parametrize("size", [(14, 12, 9), (16, 9, 1), (1, 1, 1)])
+@pytest.mark.parametrize("sequence", SEQUENCES)
+def test_every_sequence_stands_everything_on_every_grid(sequence, size):
+    grid = Grid.centred(size, (3.0, 3.0, 4.0))
+    ball = build(sphere("fat", (0, 0, 0), 15), sphere("blood", (0, 0, 0), 9), sphere("air", (5, 0, 0), 4), grid=grid)
+    for volume in (ball, build(grid=grid)):
+        for more in ({}, {"acceleration": 3}):
+            made = MR(sequence=sequence, **DISTURBED, **more).render(volume, STREAM)
+            assert made.data.shape == grid.shape
+            assert bool(torch.isfinite(made.data).all())

@@ -37,11 +37,8 @@ class Contrast:
 
     def echoes(self, tissues: Many[Tissue], part: Part, off_hz: float = 0.0) -> np.ndarray:
         """Complex signal `[tissue, echo]` of one part of each tissue where the field is off by `off_hz`."""
-        fat = np.array([t.fat_fraction for t in tissues])
-        share = fat * (1.0 - self.fat_saturation) if part == "fat" else 1.0 - fat
-        density = share * [t.pd for t in tissues]
-        spins = Spins.of(tissues, self.field_t).at(off_hz + (self.fat_hz if part == "fat" else 0.0))
-        return self.scale * density[:, None] * self.sequence.signal(spins, self.timing).astype(complex)
+        spins = Spins.of(tissues, self.field_t).at(off_hz + self._shift(part))
+        return self._density(tissues, part)[:, None] * self.sequence.signal(spins, self.timing).astype(complex)
 
     def whole(self, tissues: Many[Tissue]) -> np.ndarray:
         """Complex signal `[tissue, echo]` of water and fat together."""
@@ -59,9 +56,22 @@ class Contrast:
         For a single echo it is the signal itself; of a train of gradient echoes it is the turn until the echo.
         """
         if self.timing.echoes == 1:
-            return np.concatenate([self.echoes(tissues, part, off_hz) for off_hz in at_hz], axis=1)
+            return self._density(tissues, part)[:, None] * self._over_field(tissues, part, at_hz)
         turn = np.zeros(len(at_hz)) if self.sequence.refocused else 2e-3 * np.pi * self.timing.te_ms * at_hz
         return np.tile(np.exp(1j * turn), (len(tissues), 1))
+
+    def _over_field(self, tissues: Many[Tissue], part: Part, at_hz: np.ndarray) -> np.ndarray:
+        spins = Spins.of(tissues, self.field_t).every(at_hz + self._shift(part))
+        return self.sequence.signal(spins, self.timing).reshape(len(tissues), len(at_hz)).astype(complex)
+
+    def _shift(self, part: Part) -> float:
+        return self.fat_hz if part == "fat" else 0.0
+
+    def _density(self, tissues: Many[Tissue], part: Part) -> np.ndarray:
+        """Scaled proton density of a part of each tissue."""
+        fat = np.array([t.fat_fraction for t in tissues])
+        share = fat * (1.0 - self.fat_saturation) if part == "fat" else 1.0 - fat
+        return self.scale * share * [t.pd for t in tissues]
 
     @cached_property
     def scale(self) -> float:

@@ -83,7 +83,7 @@ class Encoding:
         if self.field_hz is None or not time.any():
             encoded = torch.fft.fft(self._planes(image), norm="ortho")
             return encoded.mul_(_on(turn, image)) if off_hz and time.any() else encoded
-        at = steps(self.field_hz)
+        at = steps(self.field_hz, float(np.abs(time).max()))
         parts = [
             torch.fft.fft(self._planes(image * look_up(of_field, at, self.field_hz)), norm="ortho")
             * _on(over * turn, image)

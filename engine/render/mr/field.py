@@ -12,8 +12,12 @@ from engine.volume import Volume
 
 #: Voxels with less proton density do not count in shimming.
 VISIBLE = 0.1
-#: Values of the field that tables over it hold.
-STEPS = 256
+#: Half of the band that a slice-selective pulse excites, Hz; spins further off give no signal.
+BAND_HZ = 2000.0
+#: Largest turn, radians, from one value of a table over the field to the next (linear in between: 1e-3 off).
+FINEST = 0.1
+#: Most values of such a table.
+MOST = 4096
 
 
 @serial()
@@ -85,17 +89,19 @@ def dephasing(field_hz: torch.Tensor, te_ms: float) -> torch.Tensor:
     return out
 
 
-def steps(field_hz: torch.Tensor) -> np.ndarray:
-    """Evenly spaced values of the field from its smallest to its largest, for tables over it."""
-    low, high = float(field_hz.min()), float(field_hz.max())
-    return np.linspace(low, max(high, low + 1e-3), STEPS)
+def steps(field_hz: torch.Tensor, seconds: float) -> np.ndarray:
+    """Evenly spaced values of the field within the band, for tables of what it does in a time."""
+    low, high = max(float(field_hz.min()), -BAND_HZ), min(float(field_hz.max()), BAND_HZ)
+    high = max(high, low + 1e-3)
+    count = int(np.clip(2.0 * np.pi * seconds * (high - low) / FINEST, 64, MOST))
+    return np.linspace(low, high, count)
 
 
 def look_up(table: np.ndarray, at: np.ndarray, field_hz: torch.Tensor) -> torch.Tensor:
     """A complex function of the field, given at the values `at`, in every voxel; linear in between."""
     values = torch.from_numpy(table.astype(np.complex64)).to(field_hz.device)
     place = (field_hz - float(at[0])) * (float(len(at) - 1) / float(at[-1] - at[0]))
-    below = place.to(torch.int32).clamp_(0, len(at) - 2)
+    below = place.clamp(0, len(at) - 2).to(torch.int32)
     share = (place - below).clamp_(0.0, 1.0)
     lower = values[below]
     return lower + share * (values[below + 1] - lower)

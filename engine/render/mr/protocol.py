@@ -18,7 +18,7 @@ from engine.render.mr.acquire import acquire
 from engine.render.mr.coils import Coils
 from engine.render.mr.contrast import BRIGHTEST, Contrast, Part, nulling_ti
 from engine.render.mr.encode import Encoding
-from engine.render.mr.field import dephasing, off_resonance, steps
+from engine.render.mr.field import BAND_HZ, dephasing, off_resonance, steps
 from engine.render.mr.layer import Layer, layers
 from engine.render.mr.motion import encoding
 from engine.render.mr.sampling import Sampling
@@ -201,8 +201,10 @@ class MR(Protocol):
         factor = heterogeneity(volume, [t.texture for t in tissues], stream.child("texture"))
         factor *= shading(volume.grid, self.bias, stream.child("bias"))
         contrast, field_hz = self.contrast, encoded.field_hz
-        if field_hz is not None and not contrast.sequence.refocused:
-            factor *= dephasing(field_hz, contrast.timing.te_ms)
+        if field_hz is not None:
+            factor *= field_hz.abs() < BAND_HZ
+            if not contrast.sequence.refocused:
+                factor *= dephasing(field_hz, contrast.timing.te_ms)
         over_lines = self._over_lines(tissues, encoded.sampling, stream)
         echo = encoded.sampling.order[0]
         if field_hz is None and self.bandwidth_hz is None:
@@ -213,7 +215,7 @@ class MR(Protocol):
             for part in parts:
                 off_hz = contrast.fat_hz if part == "fat" else 0.0
                 weights = contrast.echoes(tissues, part)[:, echo]
-                at_hz = None if field_hz is None else steps(field_hz)
+                at_hz = None if field_hz is None else steps(field_hz, 2e-3 * contrast.timing.te_ms)
                 response = None if at_hz is None else contrast.response(tissues, part, at_hz)
                 if response is not None and contrast.timing.echoes == 1:
                     weights = np.ones_like(weights)
@@ -262,12 +264,12 @@ class MR(Protocol):
         matrix = size if self.matrix is None else self.matrix[::-1]
         if self.resolution_mm is not None:
             extent = (grid.extent[along], grid.extent[1 - along])
-            matrix = (max(2, round(extent[0] / self.resolution_mm)), max(2, round(extent[1] / self.resolution_mm)))
-        lines = max(2, round(size[0] * self.phase_fov))
+            matrix = (max(1, round(extent[0] / self.resolution_mm)), max(1, round(extent[1] / self.resolution_mm)))
+        lines = max(1, round(size[0] * self.phase_fov))
         timing = self.timing()
         return Sampling(
             (lines, size[1]),
-            (min(lines, max(2, round(matrix[0] * self.phase_fov))), min(size[1], matrix[1])),
+            (min(lines, max(1, round(matrix[0] * self.phase_fov))), min(size[1], matrix[1])),
             self.partial_fourier,
             self.bandwidth_hz,
             timing.echoes,

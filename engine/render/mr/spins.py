@@ -45,3 +45,9 @@ class Spins:
     def at(self, off_hz: np.ndarray | float) -> Spins:
         """The same at another resonance, Hz."""
         return replace(self, off_hz=np.broadcast_to(np.asarray(off_hz, float), self.t1_ms.shape))
+
+    def every(self, off_hz: np.ndarray) -> Spins:
+        """Each tissue at each resonance: tissue by tissue, all resonances."""
+        n = len(off_hz)
+        t1, t2, t2star = (np.repeat(v, n) for v in (self.t1_ms, self.t2_ms, self.t2star_ms))
+        return Spins(t1, t2, t2star, np.repeat(self.diffusion_um2_ms, n), np.tile(off_hz, len(self.t1_ms)))
