@@ -393,9 +393,10 @@ def test_few_photons_streak_across_the_wide_side():
     assert power[abs(fy) > abs(fx)].mean() > 2 * power[abs(fx) > abs(fy)].mean()  # streaks run along x
 
 
-def test_same_bits_whatever_the_threads_and_chunks():
+@pytest.mark.parametrize("geometry", ["parallel", "fan", "cone"])
+def test_same_bits_whatever_the_threads(geometry):
     volume = build(sphere("liver", (0, 0, 0), 25), sphere("bone", (10, 0, 0), 8), n=20, spacing=3.0)
-    protocol = CT.model_validate({"fidelity": "projection", "mas": 40})
+    protocol = CT.model_validate({"fidelity": "projection", "mas": 40, "scanner": {"geometry": geometry, "views": 90}})
     images = renders(protocol, volume, STREAM)
     assert torch.equal(images[0], images[1]) and torch.equal(images[0], images[2])
     assert not torch.equal(images[0], protocol.render(volume, STREAM.child("other")).data)
@@ -418,6 +419,8 @@ def test_a_grid_outside_the_scanner_is_refused():
     wide = build(grid=Grid.centred((20, 20, 1), (60.0, 60.0, 3.0)))
     with pytest.raises(UserError, match="1697 mm across does not fit a fan"):
         scan(wide)
+    with pytest.raises(UserError, match="420 mm long does not fit a cone"):
+        scan(build(grid=Grid.centred((8, 8, 84), (5.0, 5.0, 5.0))), scanner={"geometry": "cone"})
     with pytest.raises(UserError, match="million samples a slice"):
         scan(uniform("water", n=48, spacing=20.0), scanner={"geometry": "parallel", "views": 7200, "detector_mm": 0.1})
 

@@ -125,6 +125,7 @@ def _cone(work: _Work) -> torch.Tensor:
     grid, rays = work.volume.grid, work.rays
     nz, ny, nx = grid.shape
     rows = rows_of(rays, nz)
+    require(grid.shape, 8.0 * len(work.mu) + 8.0, "ct: a cone beam")
     images = [stack(work.material(m, slice(None))) for m in range(len(work.mu))]
     out = torch.zeros((ny, nx, nz), dtype=torch.float32, device=device())
     count = max(1, CHUNK_SAMPLES // (rays.detectors * rows))

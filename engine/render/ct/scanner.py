@@ -29,6 +29,8 @@ Travel = Annotated[float, Field(ge=0, le=50), Varying(low=0, high=50)]
 MOST_SAMPLES = 1 << 24
 #: A fan wider than this to either side is no scanner's, degrees.
 WIDEST_DEG = 60.0
+#: A cone that opens more than this to either side is no scanner's: half its height over the focus's distance.
+STEEPEST = 0.3
 
 
 class Scanner(Strict):
@@ -76,6 +78,12 @@ class Scanner(Strict):
             if _too_wide(0.5 * whole, source):
                 raise UserError(f"ct: {_misfit(f'a grid that is {whole:.0f} mm across', source)}")
             row = radius / math.sqrt(1.0 - (radius / source) ** 2)
+        height, most = grid.extent[2], 2.0 * STEEPEST * self.source_mm
+        if self.geometry == "cone" and height > most:
+            raise UserError(
+                f"ct: a grid that is {height:.0f} mm long does not fit a cone from a focus {self.source_mm:g} mm from "
+                f"the axis, at most {most:.0f} mm do; use geometry: fan or fewer slices"
+            )
         detectors = 2 * math.ceil(row / pitch) + 2
         # samples on the outermost circle about as dense as along the detector
         views = self.views or min(
