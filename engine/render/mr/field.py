@@ -75,11 +75,12 @@ def _shimmed(field: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
     if int(chosen.sum()) < 8:
         return field
     terms = torch.cat([torch.ones(len(terms), 1, dtype=torch.float64), terms], dim=1)[chosen]
-    fit = np.linalg.lstsq(terms.numpy(), field[thin].flatten().cpu()[chosen].double().numpy(), rcond=None)[0]
+    seen = field[thin].flatten().cpu()[chosen].double()
+    fit = torch.linalg.lstsq(terms, seen[:, None], driver="gelsd").solution[:, 0].tolist()
     for axis, slope in enumerate(fit[1:]):
         shape = [-1 if k == axis else 1 for k in range(3)]
         field = field - (slope * axes[axis]).float().to(field.device).view(shape)
-    return field - float(fit[0])
+    return field - fit[0]
 
 
 def dephasing(field_hz: torch.Tensor, te_ms: float) -> torch.Tensor:

@@ -7,6 +7,9 @@ each costs one Fourier transform instead of one for every tissue.
 from __future__ import annotations
 
 import numpy as np
+import torch
+
+from engine.render.serial import serial
 
 #: Largest error, relative to the table's largest value.
 TOLERANCE = 1e-4
@@ -31,9 +34,12 @@ def separate(table: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     return pairs
 
 
+@serial()
 def _by_size(table: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """The products of the singular value decomposition, largest first, from the smaller of its two Gram matrices."""
     if table.shape[0] < table.shape[1]:
-        return [(a, b) for b, a in _by_size(table.T)]
-    _, vectors = np.linalg.eigh(table.conj().T @ table)
-    return [(table @ v, v.conj()) for v in vectors.T[::-1]]
+        return [(a, b) for b, a in _by_size(np.ascontiguousarray(table.T))]
+    values = torch.from_numpy(table)
+    vectors = torch.linalg.eigh(values.mH @ values).eigenvectors.flip(1)
+    along = values @ vectors
+    return [(a, b) for a, b in zip(along.T.numpy(), vectors.mH.resolve_conj().numpy(), strict=True)]
