@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -83,13 +84,22 @@ class Encoding:
         if self.field_hz is None or not time.any():
             encoded = torch.fft.fft(self._planes(image), norm="ortho")
             return encoded.mul_(_on(turn, image)) if off_hz and time.any() else encoded
+        total: torch.Tensor | None = None
+        at, parts = self._turns
+        for of_field, over_read in parts:
+            seen = image * look_up(of_field, at, self.field_hz)
+            part = torch.fft.fft(self._planes(seen), norm="ortho").mul_(_on(over_read * turn, image))
+            total = part if total is None else total.add_(part)
+        assert total is not None
+        return total
+
+    @cached_property
+    def _turns(self) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+        """Values of the field, and how it turns spins while a line is read as products of field and sample."""
+        assert self.field_hz is not None
+        time = self.sampling.read_time_s()
         at = steps(self.field_hz, float(np.abs(time).max()))
-        parts = [
-            torch.fft.fft(self._planes(image * look_up(of_field, at, self.field_hz)), norm="ortho")
-            * _on(over * turn, image)
-            for of_field, over in separate(np.exp(2j * np.pi * np.outer(at, time)))
-        ]
-        return sum(parts[1:], start=parts[0])
+        return at, separate(np.exp(2j * np.pi * np.outer(at, time)))
 
     def _phase(self, lines: torch.Tensor) -> torch.Tensor:
         if self.motion is None:
