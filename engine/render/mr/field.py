@@ -46,11 +46,8 @@ def _dipole(chi: torch.Tensor, axes: np.ndarray) -> torch.Tensor:
     padded = [nz, _room(ny), _room(nx)]
     spectrum = torch.fft.rfftn(chi - edge, s=padded)
     cycles = np.linalg.inv(axes)  # rows: gradient of each index in cycles per mm
-    spacings = [torch.fft.fftfreq(padded[0]), torch.fft.fftfreq(padded[1]), torch.fft.rfftfreq(padded[2])]
-    kz, ky, kx = torch.meshgrid(
-        *(s.to(device()) for s in spacings),
-        indexing="ij",
-    )
+    frequencies = [torch.fft.fftfreq(padded[0]), torch.fft.fftfreq(padded[1]), torch.fft.rfftfreq(padded[2])]
+    kz, ky, kx = torch.meshgrid(*(s.to(device()) for s in frequencies), indexing="ij")
     world = [cycles[0, i] * kx + cycles[1, i] * ky + cycles[2, i] * kz for i in range(3)]
     square = world[0] ** 2 + world[1] ** 2 + world[2] ** 2
     kernel = 1.0 / 3.0 - world[2] ** 2 / square.clamp(min=1e-20)
