@@ -51,7 +51,8 @@ class Lobules(Pattern):
         strength = volume.mix(amounts)
         weight = strength.abs()
         share = self.septa(canvas, weight, volume.displacement)
-        mean = (share * weight).sum(dtype=torch.float64) / weight.sum(dtype=torch.float64)
+        # a structure outside the grid has no weight anywhere
+        mean = (share * weight).sum(dtype=torch.float64) / weight.sum(dtype=torch.float64).clamp(min=1e-12)
         return share.sub_(mean.to(torch.float32)).mul_(strength)
 
     def septa(self, canvas: Canvas, where: torch.Tensor, moved: torch.Tensor | None = None) -> torch.Tensor:

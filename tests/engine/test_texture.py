@@ -199,6 +199,15 @@ def test_coarse_voxels_see_the_average_of_fine_ones(pattern):
     assert coarse.std() == pytest.approx(averaged.std(), rel=0.1 if pattern is LOBULES else 0.05)
 
 
+@pytest.mark.parametrize("kind", PATTERNS)
+def test_tissue_that_no_voxel_holds_spoils_nothing(kind):
+    pattern = PATTERNS[kind].example().model_dump(exclude_unset=True)
+    volume = build(
+        sphere(tissue_with({**pattern, "kind": kind}), (500, 0, 0), 5), grid=Grid.centred((16,) * 3, (1,) * 3)
+    )
+    assert torch.isfinite(heterogeneity(volume, [0, 0.1], STREAM)).all()
+
+
 def test_every_grid_sees_the_same_lobules():
     fine, coarse = (deviations(LOBULES, n=n, spacing=96 / n, draws=1)[0] for n in (96, 32))
     averaged = fine.reshape(32, 3, 32, 3, 32, 3).mean(axis=(1, 3, 5))
