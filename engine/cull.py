@@ -64,7 +64,8 @@ def cull(program: Program, grid: Grid) -> Lists:
     """The spans that may reach each tile, without those that others cover wholly."""
     nz, ny, nx = tiles_of(grid)
     tiles = torch.tensor([nx, ny, nz], device=device())
-    centre, radius, bound = _balls(program)
+    _, real = program.tables
+    centre, radius, bound = real[:, :3], real[:, 3], real[:, 4]
     # from a cell's first child to each, along x, y, z
     steps = torch.tensor([[k & 1, k >> 1 & 1, k >> 2] for k in range(LANES)], device=device())
     edge = TILE
@@ -116,13 +117,6 @@ def _listed(program: Program, tiles: tuple[int, int, int], cell, span, blocks) -
 def _lists(first: torch.Tensor, entries: torch.Tensor) -> Lists:
     entries = torch.cat([entries, entries.new_zeros(1)])  # a kernel's array must not be empty
     return Lists(first.to(torch.int32), entries.to(torch.int32))
-
-
-def _balls(program: Program) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Of each span the ball's centre (n, 3) and radius (n), mm, and the field's Lipschitz bound (n)."""
-    rows = [[*s.ball.centre, s.ball.radius, s.lipschitz] for s in program.spans]
-    table = torch.tensor(rows, dtype=torch.float32, device=device())
-    return table[:, :3], table[:, 3], table[:, 4]
 
 
 def _middles(grid: Grid, first: torch.Tensor, edge: int) -> torch.Tensor:

@@ -6,6 +6,7 @@ frame, the matching POP brings the child's value back to the frame around it.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import taichi as ti
@@ -106,8 +107,10 @@ class Program:
     spans: tuple[Span, ...]
     family: torch.Tensor
 
+    @cached_property
     def tables(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Spans as arrays: int32 [n, 4] start, stop, row, 0 or MET or CREASED; float32 [n, 5] ball, Lipschitz bound."""
+        """Spans as arrays: int32 [n, 4] start, stop, row, 0 or MET or CREASED; float32 [n, 5] the ball's centre and
+        radius (mm), and the Lipschitz bound."""
         surface = [CREASED if s.creased else MET if s.met else 0 for s in self.spans]
         whole = [[s.start, s.stop, s.row, k] for s, k in zip(self.spans, surface, strict=True)]
 
@@ -131,7 +134,7 @@ class Program:
         """
         out = torch.empty(len(points), dtype=torch.float32, device=points.device)
         if len(out):
-            whole, _ = self.tables()
+            whole, _ = self.tables
             _sample(out, points.contiguous(), spans.to(torch.int32), self.code, self.params, whole)
         return out
 

@@ -37,6 +37,11 @@ class Stream:
         """A NumPy generator at the start of this stream."""
         return np.random.Generator(np.random.Philox(key=self.key))
 
+    @property
+    def words(self) -> tuple[int, int]:
+        """Philox's key, 32 bits, and the start of its second counter, 31 bits."""
+        return self.key & 0xFFFFFFFF, (self.key >> 32) & 0x7FFFFFFF
+
     def integer(self) -> int:
         """A seed in [0, 2^31) for code that takes one."""
         return self.key & 0x7FFFFFFF
@@ -44,13 +49,13 @@ class Stream:
     def normal(self, shape: tuple[int, ...]) -> torch.Tensor:
         """Independent standard normal values, float32, on the engine's device."""
         out = torch.empty(shape, dtype=torch.float32, device=device())
-        _fill_normal(out.view(-1), self.key & 0xFFFFFFFF, (self.key >> 32) & 0x7FFFFFFF)
+        _fill_normal(out.view(-1), *self.words)
         return out
 
     def uniform(self, shape: tuple[int, ...]) -> torch.Tensor:
         """Independent values uniform in (0, 1), float32, on the engine's device."""
         out = torch.empty(shape, dtype=torch.float32, device=device())
-        _fill_uniform(out.view(-1), self.key & 0xFFFFFFFF, (self.key >> 32) & 0x7FFFFFFF)
+        _fill_uniform(out.view(-1), *self.words)
         return out
 
 

@@ -15,13 +15,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
-from rapidfuzz import process
 from ruamel.yaml import YAML
 
 from engine import pattern, vary
-from engine.errors import UserError
 from engine.pattern import PATTERNS, Pattern
 from engine.strict import Strict
+from engine.unknown import unknown
 from engine.vary import Fraction, Name, NonNegative, Number, Positive
 
 pattern.discover()
@@ -222,9 +221,7 @@ def tissue(name: str, table: Mapping[str, Tissue] | None = None) -> Tissue:
     known = load_table() if table is None else table
     if name in known:
         return known[name]
-    near = [match[0] for match in process.extract(name, list(known), limit=3, score_cutoff=60)]
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
-    raise UserError(f"tissue '{name}' is unknown; {hint}")
+    raise unknown("tissue", name, known)
 
 
 def resolve(what: str | Material, table: Mapping[str, Tissue] | None = None, name: str | None = None) -> Tissue:

@@ -78,7 +78,7 @@ def voxelize(scene: Scene, grid: Grid | None = None, dense: bool = False) -> Vol
 def paint(program: Program, grid: Grid, out: tuple[torch.Tensor, torch.Tensor, torch.Tensor], dense: bool) -> None:
     """Fill `out` (top, under, coverage) with the program's spans."""
     lists = every_span(program, grid) if dense else cull(program, grid)
-    whole, real = program.tables()
+    whole, real = program.tables
     axes = torch.tensor(grid.axes, dtype=torch.float32).to(device())
     origin = torch.tensor(grid.origin, dtype=torch.float32).to(device())
     clipped = program.family.all(dim=1).logical_not().to(torch.int32).to(device())
@@ -264,7 +264,7 @@ def _fill(
                     if stage > 0:
                         x, y, z, edge = x + 2 * (brick & 1), y + 2 * (brick >> 1 & 1), z + 2 * (brick >> 2), 1
                         crossed = side[brick] == CROSSED
-                    voxel = _lowest(waiting)
+                    voxel = ti.math.popcnt((waiting & -waiting) - 1)  # the lowest bit's number
                     points, d = ti.Vector([0.0] * (3 * LANES)), ti.Vector([0.0] * LANES)
                     if crossed or dense:
                         for k in range(LANES):
@@ -376,15 +376,6 @@ def _reach(bound: ti.f32, gradient, bent: ti.f32, creased: ti.i32) -> ti.f32:
     """The value at a voxel's centre from which on no surface crosses it: by the Lipschitz bound, or by what a field of
     that gradient changes by in a voxel and a multiple of its bend."""
     return bound if creased else ti.min(bound, 0.5 * ti.abs(gradient).sum() + _MARGIN * bent)
-
-
-@ti.func
-def _lowest(bits: ti.i32) -> ti.i32:
-    """The number of the lowest bit that is set."""
-    n = 0
-    while n < LANES and bits >> n & 1 == 0:
-        n += 1
-    return n
 
 
 @ti.func

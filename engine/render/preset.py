@@ -8,10 +8,9 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from rapidfuzz import process
 from ruamel.yaml import YAML
 
-from engine.errors import UserError
+from engine.unknown import unknown
 
 
 class Preset(NamedTuple):
@@ -41,9 +40,7 @@ def preset(name: str) -> Preset:
     """The preset called `name`; a UserError that names the nearest ones where there is none."""
     if name in presets():
         return presets()[name]
-    near = [match[0] for match in process.extract(name, list(presets()), limit=3, score_cutoff=60)]
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(presets())}"
-    raise UserError(f"protocol '{name}' is unknown; {hint}")
+    raise unknown("protocol", name, presets())
 
 
 def resolved(value: Any) -> Any:

@@ -13,7 +13,7 @@ import torch
 
 from engine.device import device, kernel
 from engine.render.ct.geometry import Rays
-from engine.render.ct.project import LANES
+from engine.render.ct.project import LANES, ray_through, steps_of
 
 
 def rows_of(rays: Rays, slices: int) -> int:
@@ -49,20 +49,8 @@ def _project(
     dx: ti.f32, dy: ti.f32, dz: ti.f32, pitch: ti.f32, curvature: ti.f32, middle: ti.f32,
 ):  # fmt: skip
     for ray in range(views * detectors):
-        v, d = ray // detectors, ray % detectors
-        c, s = directions[v, 0], directions[v, 1]
-        t = (d - 0.5 * (detectors - 1)) * pitch
-        ux, uy = t * curvature * c - s, t * curvature * s + c
-        px, py = (t * c - drift[v, 0]) / dx + 0.5 * (nx - 1), (t * s - drift[v, 1]) / dy + 0.5 * (ny - 1)
-        gx, gy = ux / dx, uy / dy
-        steep = ti.abs(gx) >= ti.abs(gy)
-        n, m = ti.select(steep, nx, ny), ti.select(steep, ny, nx)
-        step, side = ti.select(steep, nz, nz * (nx + 2)), ti.select(steep, nz * (nx + 2), nz)
-        along, aside = ti.select(steep, gx, gy), ti.select(steep, gy, gx)
-        slope = aside / along
-        at = ti.select(steep, px, py)
-        at_zero = ti.select(steep, py, px) - at * slope + 1.0
-        start = ti.select(steep, 0, nz * (nx + 2) * (ny + 2))
+        ux, uy, px, py = ray_through(directions, drift, ray, detectors, nx, ny, dx, dy, pitch, curvature)
+        n, m, step, side, start, along, slope, at, at_zero = steps_of(ux / dx, uy / dy, px, py, nx, ny, nz)
         total = ti.Vector([0.0] * LANES)
         for i in range(n):
             q = at_zero + i * slope

@@ -33,10 +33,9 @@ def detect(
     out = torch.empty((views, detectors, LANES), dtype=torch.float32, device=device())
     noisy = math.isfinite(row.quanta)
     quanta = row.quanta if noisy else 1.0
-    key = (stream.key & 0xFFFFFFFF, (stream.key >> 32) & 0x7FFFFFFF)
     tables = (mu, row.through, row.correction, row.limit, row.variance, gain)
     shape = (materials, views * detectors, detectors, len(row.variance))
-    _detect(paths.view(-1), out.view(-1), *tables, *shape, int(noisy), quanta, electronic, *key)
+    _detect(paths.view(-1), out.view(-1), *tables, *shape, int(noisy), quanta, electronic, *stream.words)
     return out
 
 

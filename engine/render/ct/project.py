@@ -48,6 +48,39 @@ def project(image: torch.Tensor, spacing: tuple[float, float], rays: Rays, drift
     return out
 
 
+@ti.func
+def ray_through(
+    directions: ti.template(), drift: ti.template(), ray: ti.i32, detectors: ti.i32, nx: ti.i32, ny: ti.i32,
+    dx: ti.f32, dy: ti.f32, pitch: ti.f32, curvature: ti.f32,
+):  # fmt: skip
+    """A ray's direction (x, y), 1 along the central ray, and the voxel coordinates (x, y) of a point on it.
+
+    A ray of a fan goes from -(1 / curvature) of the central ray's direction (-s, c) through t of the detector.
+    """
+    v, d = ray // detectors, ray % detectors
+    c, s = directions[v, 0], directions[v, 1]
+    t = (d - 0.5 * (detectors - 1)) * pitch
+    px, py = (t * c - drift[v, 0]) / dx + 0.5 * (nx - 1), (t * s - drift[v, 1]) / dy + 0.5 * (ny - 1)
+    return t * curvature * c - s, t * curvature * s + c, px, py
+
+
+@ti.func
+def steps_of(gx: ti.f32, gy: ti.f32, px: ti.f32, py: ti.f32, nx: ti.i32, ny: ti.i32, planes: ti.i32):
+    """How a ray with slopes (gx, gy), in voxels, through (px, py) steps through `stack`ed slices, `planes` of them.
+
+    Returns, for the axis that it steps by (along) and the other (aside): voxels along and aside, strides along and
+    aside, where the image sharpened aside begins, the slope along, that of aside over along, the point's coordinate
+    along, and the coordinate aside at along 0 in the bordered image.
+    """
+    steep = ti.abs(gx) >= ti.abs(gy)
+    n, m = ti.select(steep, nx, ny), ti.select(steep, ny, nx)
+    step, side = ti.select(steep, planes, planes * (nx + 2)), ti.select(steep, planes * (nx + 2), planes)
+    start = ti.select(steep, 0, planes * (nx + 2) * (ny + 2))
+    along, aside = ti.select(steep, gx, gy), ti.select(steep, gy, gx)
+    slope, at = aside / along, ti.select(steep, px, py)
+    return n, m, step, side, start, along, slope, at, ti.select(steep, py, px) - at * slope + 1.0
+
+
 @kernel
 def _project(
     image: ti.types.ndarray(ti.f32, ndim=1), out: ti.types.ndarray(ti.f32, ndim=1),
@@ -55,22 +88,11 @@ def _project(
     nx: ti.i32, ny: ti.i32, views: ti.i32, detectors: ti.i32, dx: ti.f32, dy: ti.f32, pitch: ti.f32, curvature: ti.f32,
 ):  # fmt: skip
     for ray in range(views * detectors):
-        v, d = ray // detectors, ray % detectors
-        c, s = directions[v, 0], directions[v, 1]
-        t = (d - 0.5 * (detectors - 1)) * pitch
-        # a ray of a fan goes from -(1 / curvature) of the central ray's direction (-s, c) through t of the detector
-        ux, uy = t * curvature * c - s, t * curvature * s + c
-        px, py = (t * c - drift[v, 0]) / dx + 0.5 * (nx - 1), (t * s - drift[v, 1]) / dy + 0.5 * (ny - 1)
+        ux, uy, px, py = ray_through(directions, drift, ray, detectors, nx, ny, dx, dy, pitch, curvature)
         length = ti.sqrt(ux * ux + uy * uy)
-        gx, gy = ux / length / dx, uy / length / dy
-        # along: the axis that the ray steps by; aside: the other one
-        steep = ti.abs(gx) >= ti.abs(gy)
-        n, m = ti.select(steep, nx, ny), ti.select(steep, ny, nx)
-        step, side = ti.select(steep, LANES, LANES * (nx + 2)), ti.select(steep, LANES * (nx + 2), LANES)
-        along, aside = ti.select(steep, gx, gy), ti.select(steep, gy, gx)
-        slope = aside / along
-        at_zero = ti.select(steep, py, px) - ti.select(steep, px, py) * slope + 1.0  # in the bordered image
-        start = ti.select(steep, 0, LANES * (nx + 2) * (ny + 2))
+        n, m, step, side, start, along, slope, _, at_zero = steps_of(
+            ux / length / dx, uy / length / dy, px, py, nx, ny, LANES
+        )
         low, high = 0, n
         if ti.abs(slope) > 1e-6:
             first, last = -at_zero / slope, (m + 1.0 - at_zero) / slope

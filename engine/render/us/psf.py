@@ -39,9 +39,7 @@ def axial_width(probe: Probe, frequency_mhz: float) -> float:
 
 def lateral_width(probe: Probe, frequency_mhz: float, focus_mm: float, range_mm: np.ndarray) -> np.ndarray:
     """-6 dB two-way width (mm) in the scan plane at each range: fixed transmit focus, dynamic receive focus."""
-    receive = (probe.f_number, probe.aperture_mm)
-    sent = min(probe.aperture_mm, focus_mm / probe.f_number)
-    return _widths(sent, focus_mm, receive, wavelength_mm(frequency_mhz), probe.apodization, range_mm)
+    return _widths(*_in_plane(probe, frequency_mhz, focus_mm), range_mm)
 
 
 def elevation_width(probe: Probe, frequency_mhz: float, range_mm: np.ndarray) -> np.ndarray:
@@ -54,10 +52,15 @@ def lateral_pattern(
     probe: Probe, frequency_mhz: float, focus_mm: float, range_mm: np.ndarray, lateral_mm: np.ndarray
 ) -> np.ndarray:
     """Signed two-way amplitude in the scan plane at ranges `[n]` and lateral offsets `[n, m]`, side lobes included."""
+    return _two_way(*_in_plane(probe, frequency_mhz, focus_mm), np.maximum(range_mm, NEAREST_MM), lateral_mm)
+
+
+def _in_plane(
+    probe: Probe, frequency_mhz: float, focus_mm: float
+) -> tuple[float, float, tuple[float, float], float, str]:
+    """What `_two_way` takes for the scan plane: transmit aperture and focus, receive, wavelength, apodization."""
     sent = min(probe.aperture_mm, focus_mm / probe.f_number)
-    receive = (probe.f_number, probe.aperture_mm)
-    wave = wavelength_mm(frequency_mhz)
-    return _two_way(sent, focus_mm, receive, wave, probe.apodization, np.maximum(range_mm, NEAREST_MM), lateral_mm)
+    return sent, focus_mm, (probe.f_number, probe.aperture_mm), wavelength_mm(frequency_mhz), probe.apodization
 
 
 def _two_way(

@@ -19,6 +19,7 @@ from engine.device import kernel
 from engine.random import Stream, philox, unit
 from engine.render.us.lattice import Lattice
 from engine.render.us.path import MIRROR_DB, Echoes
+from engine.render.us.scatterers import FIRST, words
 
 #: Deepest interface (mm) whose echo is followed back to the probe's face.
 FACE_MM = 80.0
@@ -54,7 +55,7 @@ def reverberate(echoes: Echoes, lattice: Lattice, face: float, first: int, strea
         specular += again[0]
         scatter = torch.hypot(scatter, again[1])
         trip = again
-    key, counter = stream.key & 0xFFFFFFFF, (stream.key >> 32) & 0x3FFFFFFF
+    key, counter = words(stream)
     ring = face * mirror * 10.0 ** (RING_DB / 20.0)
     keep = math.exp(-lattice.path_mm / RING_MM)
     assert echoes.gas is not None
@@ -98,7 +99,7 @@ def _ring(
 ):
     """Tails behind the patches of gas that ring, fading along each beam."""
     for i, b in ti.ndrange(gas.shape[0], gas.shape[1]):
-        patch = ti.cast((first + i + ti.static(1 << 16)) // ti.static(PATCH), ti.u32)
+        patch = ti.cast((first + i + ti.static(FIRST)) // ti.static(PATCH), ti.u32)
         chance, _ = philox(ti.cast(b // ti.static(PATCH), ti.u32), counter + patch, key)
         if unit(chance) < ti.static(RINGING_SHARE):
             level, since = 0.0, 0.0

@@ -118,7 +118,7 @@ def scatter(
         stream: where scatterers come from.
         moved: where they have gone; None at phase 0.
     """
-    key, counter = _words(stream)
+    key, counter = words(stream)
     ratio = lattice.step_mm / lattice.path_mm
     sparse = echoes.sparsity is not None
     amplitudes = (echoes.scatter, echoes.sparsity if sparse else echoes.scatter, cell, ratio, noise, key)
@@ -128,7 +128,7 @@ def scatter(
     _scatter_moved(
         *amplitudes,
         counter + FIRST,
-        *_words(moved.noise),
+        *words(moved.noise),
         first,
         _tensor(lattice.start),
         _tensor(lattice.slope),
@@ -145,9 +145,10 @@ def scatter(
     )
 
 
-def _words(stream: Stream) -> tuple[int, int]:
-    """Philox's key and the start of its second counter."""
-    return stream.key & 0xFFFFFFFF, (stream.key >> 32) & 0x3FFFFFFF
+def words(stream: Stream) -> tuple[int, int]:
+    """The stream's words, with room for slices in the second."""
+    key, counter = stream.words
+    return key, counter & 0x3FFFFFFF
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
@@ -250,19 +251,13 @@ def _scatter_moved(
             row = (y + at_slice(steps_y, k, y, x) - corner.x) * per_voxel.x
             column = (x + at_slice(steps_x, k, y, x) - corner.y) * per_voxel.y
             beam, sample = at_slice(chart, 0, row, column), at_slice(chart, 1, row, column)
-            name = ti.cast(ti.round(beam), ti.i32) * samples_then + ti.cast(ti.round(sample), ti.i32)
-            plane = z + ti.cast(ti.round(at_slice(steps_z, k, y, x)), ti.i32)
-            first, second = philox(ti.cast(name, ti.u32), counter + ti.cast(plane, ti.u32), key)
+            scatterer = ti.cast(ti.round(beam), ti.i32) * samples_then + ti.cast(ti.round(sample), ti.i32)
+            slice_then = z + ti.cast(ti.round(at_slice(steps_z, k, y, x)), ti.i32)
+            name, plane = ti.cast(scatterer, ti.u32), counter + ti.cast(slice_then, ti.u32)
+            first, second = philox(name, plane, key)
             power = -ti.log(unit(first))
             if ti.static(sparse):
-                power = _counted(
-                    power,
-                    along(sparsity, i, b, t),
-                    cell[s],
-                    ti.cast(name, ti.u32),
-                    counter + ti.cast(plane, ti.u32),
-                    key,
-                )
+                power = _counted(power, along(sparsity, i, b, t), cell[s], name, plane, key)
             radius = rms * ti.sqrt(power)
             won = range_mm - (sample + 0.5) * step_then
             angle = ti.static(2.0 * math.pi) * unit(second) - turn * won
