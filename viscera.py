@@ -139,10 +139,10 @@ def schema() -> None:
 @cli.command()
 def protocols() -> None:
     """List the protocols that scenes and `generate --protocol` know by name."""
-    from engine.render.preset import presets
+    from engine.render.preset import PRESETS, preset
 
-    for name, preset in presets().items():
-        click.echo(f"{name:26s} {preset.description}")
+    for name in PRESETS:
+        click.echo(f"{name:26s} {preset(name).description}")
 
 
 @cli.command()

@@ -25,8 +25,8 @@ from scipy.spatial import cKDTree
 
 from engine.device import device
 from engine.program import Program, Span
-from engine.shapes.distancegrid import steepest
 from engine.shapes.mesh import Mesh
+from engine.surface.slope import steepest
 
 #: Nodes of a lattice at most, about; steps in the reach at most.
 _NODES, _FINEST = 40_000, 4

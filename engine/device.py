@@ -10,7 +10,10 @@ import os
 import taichi as ti
 import torch
 
+from engine import frontend
 from engine.errors import UserError
+
+frontend.lighten()
 
 _active: torch.device | None = None
 

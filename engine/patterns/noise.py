@@ -13,7 +13,6 @@ import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
-from scipy.optimize import brentq
 from scipy.special import gamma, kv
 
 from engine.pattern import Correlated, register
@@ -46,4 +45,6 @@ def _e_folding(nu: float) -> float:
     """The r / l at which the autocorrelation is 1/e."""
     if nu == 0.5:
         return 1.0
+    from scipy.optimize import brentq  # takes a tenth of a second to import, and is seldom needed
+
     return brentq(lambda r: 2.0 ** (1.0 - nu) / gamma(nu) * r**nu * kv(nu, r) - math.exp(-1.0), 1e-9, 40.0)

@@ -25,27 +25,24 @@ class Preset(NamedTuple):
     fields: Mapping[str, Any]
 
 
-@functools.lru_cache(maxsize=1)
-def presets() -> Mapping[str, Preset]:
-    """Every preset by name, in alphabetical order; read-only."""
-    found = {}
-    for path in sorted(files("engine.render").joinpath("presets").iterdir(), key=lambda path: path.name):
-        if path.name.endswith(".yaml"):
-            fields = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-            found[path.name.removesuffix(".yaml")] = Preset(fields.pop("description"), MappingProxyType(fields))
-    return MappingProxyType(found)
+_FOLDER = files("engine.render").joinpath("presets")
+
+#: The names of all presets, in alphabetical order.
+PRESETS = tuple(sorted(p.name.removesuffix(".yaml") for p in _FOLDER.iterdir() if p.name.endswith(".yaml")))
 
 
+@functools.cache
 def preset(name: str) -> Preset:
     """The preset called `name`; a UserError that names the nearest ones where there is none."""
-    if name in presets():
-        return presets()[name]
-    raise unknown("protocol", name, presets())
+    if name not in PRESETS:
+        raise unknown("protocol", name, PRESETS)
+    fields = YAML(typ="safe").load(_FOLDER.joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
+    return Preset(fields.pop("description"), MappingProxyType(fields))
 
 
 def resolved(value: Any) -> Any:
     """`value` with the fields of the preset that its `protocol` names, as far as it does not give them itself."""
-    if not isinstance(value, Mapping) or value.get("protocol") not in presets():
+    if not isinstance(value, Mapping) or value.get("protocol") not in PRESETS:
         return value
     own = {key: item for key, item in value.items() if key != "protocol"}
-    return {"name": value["protocol"], **presets()[value["protocol"]].fields, **own}
+    return {"name": value["protocol"], **preset(value["protocol"]).fields, **own}

@@ -8,11 +8,11 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from engine.random import Stream
-from engine.render.preset import presets, resolved
+from engine.render.preset import PRESETS, preset, resolved
 from engine.strict import Strict
 from engine.volume import Image, Volume
 
-PresetName = Annotated[Literal[tuple(presets())], Field(description="a protocol by name")]  # type: ignore[valid-type]
+PresetName = Annotated[Literal[PRESETS], Field(description="a protocol by name")]  # type: ignore[valid-type]
 
 
 class Protocol(Strict):
@@ -35,7 +35,7 @@ class Protocol(Strict):
         full = resolved(value)
         if full is value:
             return value
-        usual = presets()[value["protocol"]].fields["modality"]
+        usual = preset(value["protocol"]).fields["modality"]
         if full["modality"] != usual:
             raise PydanticCustomError(
                 "protocol", "'{name}' is a protocol for {usual}", {"name": value["protocol"], "usual": usual}

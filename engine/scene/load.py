@@ -14,7 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from engine.errors import UserError
 from engine.pattern import PATTERNS
-from engine.render.preset import presets, resolved
+from engine.render.preset import PRESETS, resolved
 from engine.render.protocols import PROTOCOLS
 from engine.scene import check
 from engine.scene.errors import Mistake, Place, SceneError, Spot, did_you_mean
@@ -207,7 +207,7 @@ def _unknown_tag(detail: Any, document: Any, model: type[BaseModel]) -> Mistake:
     key = "modality" if "acquire" in detail["loc"] else "kind"
     if key == "modality" and isinstance(node, Mapping) and "modality" not in node and "protocol" in node:
         place, word = place_of(document, (*detail["loc"], "protocol")), str(node["protocol"])
-        return Mistake(f"'{word}' is no protocol", place, did_you_mean(word, presets()), _listed(tuple(presets())))
+        return Mistake(f"'{word}' is no protocol", place, did_you_mean(word, PRESETS), _listed(PRESETS))
     known = tuple(PROTOCOLS) if key == "modality" else tuple(PATTERNS) if "pattern" in detail["loc"] else KINDS
     if isinstance(node, Mapping) and key in node:
         place = place_of(document, (*detail["loc"], key))

@@ -9,17 +9,19 @@ Lipschitz max(1, the steepest slope of F).
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import taichi as ti
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from engine.nodes import ORIGIN, Ball, Shape, register
-from engine.shapes.distancegrid import DistanceGrid, distance_grid
-from engine.shapes.meshfile import digest_of, solid
 from engine.source import source
+from engine.surface.digest import digest_of
 from engine.vary import Choice, Name, Positive
+
+if TYPE_CHECKING:
+    from engine.surface.distancegrid import DistanceGrid
 
 _EXAMPLE = Path(__file__).with_name("kidney.ply")
 _HEAD = 7  # nodes along x, y, z; mm between them; position of the first
@@ -88,6 +90,8 @@ class Mesh(Shape):
     @field_validator("file")
     @classmethod
     def _readable(cls, file: Any, info: ValidationInfo) -> Any:
+        from engine.surface.solid import solid
+
         for name in file.choice if isinstance(file, Choice) else [file]:
             if not isinstance(name, str):
                 continue
@@ -100,7 +104,9 @@ class Mesh(Shape):
             solid(Path(name), digest, info.data.get("part"))
         return file
 
-    def _grid(self) -> DistanceGrid:
+    def _grid(self) -> "DistanceGrid":
+        from engine.surface.distancegrid import distance_grid
+
         path = Path(self.file)
         return distance_grid(path, self.digest or digest_of(path), self.part, self.resolution)
 

@@ -5,7 +5,7 @@ import torch
 
 from engine.errors import UserError
 from engine.generate import draw
-from engine.render.preset import presets
+from engine.render.preset import PRESETS, preset
 from engine.scene import Scene
 from tests.engine.scenes import scene_of
 
@@ -19,13 +19,13 @@ def with_protocols(*protocols: dict) -> Scene:
 
 @pytest.mark.parametrize("modality", ["ct", "mr", "us"])
 def test_each_modality_has_six(modality):
-    own = {name: preset for name, preset in presets().items() if name.startswith(f"{modality}-")}
+    own = {name: preset(name) for name in PRESETS if name.startswith(f"{modality}-")}
     assert len(own) >= 6
-    assert all(preset.fields["modality"] == modality for preset in own.values())
-    assert all(preset.description.endswith(".") for preset in own.values())
+    assert all(one.fields["modality"] == modality for one in own.values())
+    assert all(one.description.endswith(".") for one in own.values())
 
 
-@pytest.mark.parametrize("name", presets())
+@pytest.mark.parametrize("name", PRESETS)
 def test_each_is_valid_and_names_its_images(name):
     drawn = with_protocols({"protocol": name}).sample(0)
     image = draw(drawn, 0, 0, [drawn.acquire[0].modality]).images[drawn.acquire[0].modality]
@@ -35,7 +35,7 @@ def test_each_is_valid_and_names_its_images(name):
 
 def test_a_scene_may_change_what_a_protocol_says():
     (protocol,) = with_protocols({"protocol": "ct-head", "noise_hu": 7}).acquire
-    assert (protocol.noise_hu, protocol.slice_mm) == (7, presets()["ct-head"].fields["slice_mm"])
+    assert (protocol.noise_hu, protocol.slice_mm) == (7, preset("ct-head").fields["slice_mm"])
 
 
 def test_a_drawn_scene_reads_back_the_same(tmp_path):

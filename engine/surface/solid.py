@@ -8,7 +8,6 @@ mean to its edges closes it, whatever its form, and is the exact lid of a flat c
 from __future__ import annotations
 
 import functools
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -17,29 +16,10 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 MOST_FACES = 2_000_000
-_MOST_BYTES = 1 << 30
 #: Lids may make up this share of a repaired surface; more is guesswork.
 _MOST_OPEN = 0.1
 #: Thinner than this share of its length is flat.
 _FLAT = 1e-4
-
-
-def digest_of(path: Path) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of a file's content; ValueError where it cannot be read."""
-    try:
-        about = path.stat()
-        if about.st_size > _MOST_BYTES:
-            raise ValueError(f"mesh file '{path}' is larger than {_MOST_BYTES >> 30} GiB; reduce its faces")
-        return _digest(path, about.st_size, about.st_mtime_ns)
-    except FileNotFoundError:
-        raise ValueError(f"mesh file '{path}' does not exist") from None
-    except OSError as error:
-        raise ValueError(f"mesh file '{path}' cannot be read ({error.strerror or error})") from None
-
-
-@functools.lru_cache(maxsize=1024)
-def _digest(path: Path, _size: int, _changed: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 @functools.lru_cache(maxsize=64)

@@ -19,7 +19,8 @@ import igl
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from engine.shapes.meshfile import solid
+from engine.surface.slope import steepest
+from engine.surface.solid import solid
 
 #: Cells between the surface's box and the lattice's edge.
 _MARGIN = 3
@@ -51,7 +52,7 @@ class DistanceGrid:
 
 @functools.lru_cache(maxsize=64)
 def distance_grid(path: Path, digest: str, part: str | None, resolution: int) -> DistanceGrid:
-    """The distances to the surface in a file, with `resolution` nodes along the longest edge; see `meshfile.solid`."""
+    """The distances to the surface in a file, with `resolution` nodes along the longest edge; see `solid`."""
     mesh = solid(path, digest, part)
     low, high = mesh.bounds
     step = float((high - low).max()) / (resolution - 1 - 2 * _MARGIN)
@@ -133,14 +134,3 @@ def _band(
         halves = edge * np.stack(np.meshgrid(*[[0, 1]] * 3, indexing="ij"), -1).reshape(-1, 3)
         corner = (corner[near][:, None] + halves).reshape(-1, 3)
         corner = corner[(corner < size).all(axis=1)]
-
-
-def steepest(values: np.ndarray, step: float) -> float:
-    """The largest slope of the trilinear interpolant of `values`."""
-    square = np.zeros(values.shape, np.float32)
-    for axis in range(3):
-        rise = np.abs(np.diff(values, axis=axis))
-        none = [(int(a == axis), 0) for a in range(3)]
-        after = np.pad(rise, [(0, before) for before, _ in none])
-        square += np.maximum(after, np.pad(rise, none)) ** 2
-    return float(np.sqrt(square.max())) / step
