@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,11 +14,17 @@ from engine.picture import grey, windows
 from engine.strict import Strict
 from trainer.cases import Case
 from trainer.compat import BatchedVideoDatapoint, BatchedVideoMetaData
+from trainer.prompts import box_around
 from trainer.slices import AXES, Slicing, normalise
 
 #: Windows that training draws from; the default one comes first and half of the time.
 _WINDOWS = {"ct": ("abdomen", "mediastinum", "liver", "full"), "us": ("full", "bright")}
 _TRIES = 8
+_WIDER = (1.2, 5.0)  # edge of a crop over the longer side of its first object
+_NARROWEST = 16.0  # pixels of the volume in a crop's edge
+_ACROSS = (0.2, 0.2, 0.6)  # shares of clips across x, y and z: readers page along z
+_WINDOWING = 0.08  # sd of a window's shift and widening, as shares of its width
+_SURROUNDINGS, _DARK = 5, 12  # pixels, and grey values that say nothing in ultrasound
 _PART = 0.2  # a connected part with at least this share of its structure is an object of its own
 
 
@@ -30,6 +37,8 @@ class Cut(Strict):
         objects: at most so many objects a clip.
         least: pixels an object must have on the first frame.
         step: at most so many slices between frames.
+        crops: share of clips that show a square about their first object instead of whole slices: SAM 2 then learns to
+            look closely, as `Segmenter` does.
     """
 
     image_size: int = 128
@@ -37,6 +46,7 @@ class Cut(Strict):
     objects: int = 1
     least: int = 40
     step: int = 4
+    crops: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -65,19 +75,27 @@ class Cutter:
     def draw(self, rng: np.random.Generator) -> Clip | None:
         """A clip, or None where no slice that was tried shows an object large enough."""
         for _ in range(_TRIES if self.objects else 0):
-            slicing = Slicing(self.case.grid, AXES[rng.integers(3)], self.cut.image_size)
-            indices = self._indices(slicing, rng)
-            masks = self._masks(slicing, indices, rng)
+            slicing = Slicing(self.case.grid, AXES[rng.choice(3, p=_ACROSS)], self.cut.image_size)
+            first = int(rng.integers(len(self.objects)))
+            indices = self._indices(slicing, self.objects[first], rng)
+            if rng.random() < self.cut.crops:
+                slicing = _crop(slicing, slicing.take(self.objects[first], indices[:1])[0], rng)
+            frames = self._frames(slicing, indices, rng)
+            masks = self._masks(slicing, indices, first, frames[0], rng)
             if masks is not None:
-                window = self.windows[0] if rng.random() < 0.5 else self.windows[rng.integers(len(self.windows))]
-                pictures = slicing.frames(grey(slicing.take(self.case.image, indices), window))
-                frames = pictures.round().clamp(0, 255).to(torch.uint8).numpy()
+                frames, masks = _turned(frames, masks, rng)
                 return Clip(f"{self.case.name} {slicing.axis}={list(map(int, indices))}", frames, masks)
         return None
 
-    def _indices(self, slicing: Slicing, rng: np.random.Generator) -> np.ndarray:
-        """Slices of a clip: it starts on one with a random object and runs up or down, turning back at an end."""
-        chosen = self.objects[rng.integers(len(self.objects))]
+    def _frames(self, slicing: Slicing, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Pictures uint8 `[T, S, S]` in one of the windows, none of which two readers set alike."""
+        low, high = self.windows[0] if rng.random() < 0.5 else self.windows[rng.integers(len(self.windows))]
+        shift, width = rng.normal(0.0, _WINDOWING, 2) * (high - low)
+        pictures = slicing.frames(grey(slicing.take(self.case.image, indices), (low + shift, high + shift + width)))
+        return pictures.round().clamp(0, 255).to(torch.uint8).numpy()
+
+    def _indices(self, slicing: Slicing, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Slices of a clip: it starts on one that shows `chosen` and runs up or down, turning back at an end."""
         areas = np.count_nonzero(slicing.take(chosen, slice(None)), axis=(1, 2))
         start = int(rng.choice(len(areas), p=areas / areas.sum()))  # large slices more often, as readers prompt them
         stride = int(rng.integers(1, self.cut.step + 1)) * int(rng.choice((-1, 1)))
@@ -85,18 +103,47 @@ class Cutter:
         period = max(1, 2 * (slicing.count - 1))
         return np.abs((run + slicing.count - 1) % period - (slicing.count - 1))
 
-    def _masks(self, slicing: Slicing, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
-        """Masks `[T, O, S, S]` of up to `objects` objects that the first frame shows, or None."""
+    def _masks(
+        self, slicing: Slicing, indices: np.ndarray, first: int, shown: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray | None:
+        """Masks `[T, O, S, S]` of object `first` and up to `objects` in all that the first frame, `shown`, shows."""
+        others = [int(i) for i in rng.permutation(len(self.objects)) if i != first]
         masks = []
-        for i in rng.permutation(len(self.objects)):
+        for i in [first, *others]:
             slices = slicing.take(self.objects[i], indices)
             if slices[0].any():
-                pictures = slicing.masks(slices)
-                if int(pictures[0].sum()) >= self.cut.least:
-                    masks.append(pictures.numpy())
+                pictures = slicing.masks(slices).numpy()
+                if pictures[0].sum() >= self.cut.least and (self.case.modality != "us" or _lit(pictures[0], shown)):
+                    masks.append(pictures)
             if len(masks) == self.cut.objects:
                 break
         return np.stack(masks, axis=1) if masks else None
+
+
+def _lit(mask: np.ndarray, picture: np.ndarray) -> bool:
+    """Whether ultrasound reaches an object: most of its surroundings are neither off the sector nor in shadow."""
+    around = ndimage.binary_dilation(mask, iterations=_SURROUNDINGS) & ~mask
+    return bool((picture[around] > _DARK).mean() >= 0.6) if around.any() else False
+
+
+def _turned(frames: np.ndarray, masks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Both, mirrored or transposed at random: files and planes come in every orientation."""
+    if rng.random() < 0.5:
+        frames, masks = frames[..., ::-1], masks[..., ::-1]
+    if rng.random() < 0.3:
+        frames, masks = frames.swapaxes(-1, -2), masks.swapaxes(-1, -2)
+    return np.ascontiguousarray(frames), np.ascontiguousarray(masks)
+
+
+def _crop(slicing: Slicing, mask: np.ndarray, rng: np.random.Generator) -> Slicing:
+    """The slices cropped about a mask `[rows, columns]`, which need not lie in the middle."""
+    box = box_around(mask)
+    columns, rows = (slicing.grid.spacing[i] for i in slicing.columns_rows)
+    longest = max((box[2] - box[0] + 1.0) * columns, (box[3] - box[1] + 1.0) * rows)
+    edge = longest * math.exp(rng.uniform(*np.log(_WIDER)))
+    edge = max(edge, _NARROWEST * min(columns, rows))
+    right, down = rng.uniform(-0.3, 0.3, 2) * max(edge - longest, 0.0) / np.array([columns, rows])
+    return slicing.around((box[0] + right, box[1] + down, box[2] + right, box[3] + down), edge)
 
 
 def parts(mask: np.ndarray) -> list[np.ndarray]:

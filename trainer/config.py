@@ -24,6 +24,8 @@ class Data(Strict):
     Args:
         modalities: of the images of drawn scenes, in turn.
         voxels: along the longest axis of a drawn volume; the scene's own number if left out.
+        close_ups: share of CT and MR volumes that are scans of one structure, in planes of their own, of `voxels` x
+            `voxels` pixels (96 if left out), instead of the whole scene; ultrasound needs the skin.
         clips_per_volume: cut from each volume before the next is made.
         workers: processes that make clips; 0 makes them in the trainer's own.
     """
@@ -32,6 +34,7 @@ class Data(Strict):
     dataset: str | None = None
     modalities: tuple[Literal["ct", "mr", "us"], ...] = Field(("ct", "mr", "us"), min_length=1)
     voxels: int | None = Field(None, ge=16, le=1024)
+    close_ups: float = Field(0.0, ge=0, le=1)
     clips_per_volume: int = Field(16, ge=1)
     workers: int = Field(1, ge=0)
 
@@ -49,6 +52,7 @@ class Phase(Strict):
         steps: optimiser steps.
         frames: slices a clip; 1 trains on still pictures.
         objects: at most so many a clip.
+        crops: share of clips that show a square about their first object instead of whole slices.
         batch: clips a step (and process).
         data: what to train on in this phase, instead of the configuration's own.
         prompts: what the model is shown, likewise.
@@ -57,6 +61,7 @@ class Phase(Strict):
     steps: int = Field(ge=1)
     frames: int = Field(1, ge=1, le=32)
     objects: int = Field(1, ge=1, le=16)
+    crops: float = Field(0.0, ge=0, le=1)
     batch: int = Field(8, ge=1)
     data: Data | None = None
     prompts: Prompting | None = None

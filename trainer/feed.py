@@ -34,7 +34,7 @@ class Feed:
         mix: volumes that are dealt together.
     """
 
-    def __init__(self, source: Source, batch: int, workers: int = 0, mix: int = 4) -> None:
+    def __init__(self, source: Source, batch: int, workers: int = 0, mix: int = 8) -> None:
         self.source, self.batch, self.workers, self.mix = source, batch, workers, mix
         self._pool: ProcessPoolExecutor | None = None
 

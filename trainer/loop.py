@@ -198,7 +198,7 @@ def source_of(config: TrainConfig, number: int, held_out: bool = False) -> Sourc
     phase = config.phases[number]
     data = phase.data or config.data
     frames, objects = (1, 1) if held_out else (phase.frames, phase.objects)
-    cut = Cut(image_size=config.image_size, frames=frames, objects=objects)
+    cut = Cut(image_size=config.image_size, frames=frames, objects=objects, crops=phase.crops)
     seed = config.seed * 1000 + (999 if held_out else number)
     return make_source(data, seed, cut)
 
@@ -212,7 +212,7 @@ def make_source(data: Data, seed: int, cut: Cut) -> Source:
     scenes = tuple(Path(name) for name in data.scenes)
     for scene in scenes:
         load_scene(scene)  # likewise
-    return StreamSource(seed, cut, data.clips_per_volume, scenes, data.modalities, data.voxels)
+    return StreamSource(seed, cut, data.clips_per_volume, scenes, data.modalities, data.voxels, data.close_ups)
 
 
 def _start(config: TrainConfig) -> Model:

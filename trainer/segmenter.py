@@ -1,4 +1,7 @@
-"""Using a model: a prompt on one slice becomes a mask of the whole volume, slice by slice with SAM 2's memory."""
+"""Using a model: a prompt on one slice becomes a mask of the whole volume, slice by slice with SAM 2's memory.
+
+The model looks closely: at a square about the prompt's box, or about what it took for the object a look before.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,15 @@ import torch.nn.functional as F
 from engine.grid import Grid
 from engine.picture import Window, grey, window_of
 from trainer.model import Model, predictor
-from trainer.prompts import Prompt
+from trainer.prompts import Prompt, box_around
 from trainer.slices import Slicing, normalise
 
 _AHEAD = 8  # slices that are embedded at a time
 _CACHE_BYTES = 1 << 30  # embeddings above this are made slice by slice instead of kept
 _OBJECT = 1
+_WIDER = 2.0  # edge of what is looked at over the longer side of the box
+_NARROWEST = 16.0  # pixels of the volume in that edge
+_LOOKS = 2  # at a click, before the one that counts: where the object ends is not known
 
 
 class Segmenter:
@@ -26,10 +32,11 @@ class Segmenter:
 
     Args:
         model: trained.
+        closely: look at what the prompt shows instead of at whole slices.
     """
 
-    def __init__(self, model: Model) -> None:
-        self.size = model.spec.image_size
+    def __init__(self, model: Model, closely: bool = True) -> None:
+        self.size, self.closely = model.spec.image_size, closely
         self.predictor = predictor(model)
 
     def segment(
@@ -44,7 +51,7 @@ class Segmenter:
             modality: `ct`, `mr` or `us`; decides the window.
             window: (low, high) of the grey scale; the modality's default if left out.
         """
-        slicing = Slicing(grid, prompt.axis, self.size)
+        slicing = self._aimed(image, grid, modality, prompt, window)
         state = self._begin(image, slicing, modality, window, slice(None))
         self._show(state, slicing, prompt, prompt.index)
         logits = dict(self._propagate(state, prompt.index))
@@ -55,9 +62,28 @@ class Segmenter:
         self, image: np.ndarray, grid: Grid, modality: str, prompt: Prompt, window: Window | None = None
     ) -> np.ndarray:
         """Boolean mask `[rows, columns]` of the prompted slice alone."""
+        slicing = self._aimed(image, grid, modality, prompt, window)
+        return self._look(image, slicing, modality, prompt, window)
+
+    def _aimed(self, image: np.ndarray, grid: Grid, modality: str, prompt: Prompt, window: Window | None) -> Slicing:
+        """The slices, cropped to what the prompt shows."""
         slicing = Slicing(grid, prompt.axis, self.size)
-        only = slice(prompt.index, prompt.index + 1)
-        state = self._begin(image, slicing, modality, window, only)
+        if not self.closely:
+            return slicing
+        if prompt.box is not None:
+            return _about(slicing, prompt.box)
+        for _ in range(_LOOKS):
+            mask = self._look(image, slicing, modality, prompt, window)
+            for (column, row), on in prompt.clicks:
+                mask[round(row), round(column)] |= on
+            slicing = _about(slicing, box_around(mask))
+        return slicing
+
+    def _look(
+        self, image: np.ndarray, slicing: Slicing, modality: str, prompt: Prompt, window: Window | None
+    ) -> np.ndarray:
+        """Boolean mask `[rows, columns]` of the prompted slice, as the slicing shows it."""
+        state = self._begin(image, slicing, modality, window, slice(prompt.index, prompt.index + 1))
         self._show(state, slicing, prompt, 0)
         return self._mask(self._shown(state, 0), slicing)[0]
 
@@ -151,4 +177,11 @@ class Segmenter:
         """Boolean slices `[n, rows, columns]` of mask logits `[n, s, s]`."""
         size = (self.size, self.size)
         pictures = F.interpolate(logits[:, None].float(), size, mode="bilinear", align_corners=False)[:, 0]
-        return (slicing.restore(pictures) > 0).cpu().numpy()
+        return (slicing.restore(pictures, fill=-1.0) > 0).cpu().numpy()
+
+
+def _about(slicing: Slicing, box: tuple[float, float, float, float]) -> Slicing:
+    """The slices cropped to a square about a box on them."""
+    columns, rows = (slicing.grid.spacing[i] for i in slicing.columns_rows)
+    longest = max((box[2] - box[0] + 1.0) * columns, (box[3] - box[1] + 1.0) * rows)
+    return slicing.around(box, max(_WIDER * longest, _NARROWEST * min(columns, rows)))

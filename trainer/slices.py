@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,20 +18,31 @@ DEVIATION = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
+class Crop:
+    """The part of a slice that is looked at: its columns and rows from the first one to before the last."""
+
+    columns: tuple[int, int]
+    rows: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Slicing:
     """How a grid is cut into square pictures across one of its axes.
 
-    A slice is scaled so that its longer edge in mm fills the picture and centred on black: a round vessel stays round.
+    A slice, or the crop of it, is scaled so that its longer edge in mm fills the picture and centred on black: a round
+    vessel stays round.
 
     Args:
         grid: of the volume.
         axis: `x`, `y` or `z`: the grid's axis that is cut across.
         size: edge of the pictures in pixels.
+        crop: the part of each slice that is shown; all of it if left out.
     """
 
     grid: Grid
     axis: str
     size: int
+    crop: Crop | None = None
 
     @property
     def number(self) -> int:
@@ -50,21 +61,48 @@ class Slicing:
         return first, second
 
     @property
+    def whole(self) -> Crop:
+        """All of a slice."""
+        columns, rows = (self.grid.size[i] for i in self.columns_rows)
+        return Crop((0, columns), (0, rows))
+
+    @property
+    def shown(self) -> Crop:
+        """The part of each slice that pictures show."""
+        return self.crop or self.whole
+
+    @property
     def inner(self) -> tuple[int, int]:
-        """Width and height in pixels of the part of a picture that the slice fills."""
-        wide, high = (self.grid.extent[i] for i in self.columns_rows)
+        """Width and height in pixels of the part of a picture that is not black."""
+        wide, high = (
+            (stop - start) * self.grid.spacing[i]
+            for i, (start, stop) in zip(self.columns_rows, (self.shown.columns, self.shown.rows), strict=True)
+        )
         longest = max(wide, high)
         return max(1, round(self.size * wide / longest)), max(1, round(self.size * high / longest))
 
     @property
     def corner(self) -> tuple[int, int]:
-        """Column and row of the slice's first pixel."""
+        """Column and row of the first pixel that is not black."""
         width, height = self.inner
         return (self.size - width) // 2, (self.size - height) // 2
 
+    def around(self, box: tuple[float, float, float, float], edge_mm: float) -> Slicing:
+        """The same slices cropped to a square of about `edge_mm` around a box (left, top, right, bottom).
+
+        Where the square would reach over the slice's edge it is moved back, and cut where it is larger than the slice.
+        """
+        left, top, right, bottom = box
+        columns, rows = (
+            _span(0.5 * (low + high), edge_mm / self.grid.spacing[i], self.grid.size[i])
+            for i, low, high in zip(self.columns_rows, (left, top), (right, bottom), strict=True)
+        )
+        return replace(self, crop=Crop(columns, rows))
+
     def take(self, array: np.ndarray, indices: np.ndarray | slice) -> np.ndarray:
-        """Slices `[n, rows, columns]` of an array `[z, y, x]`."""
-        return np.moveaxis(array, 2 - self.number, 0)[indices]
+        """What is shown `[n, rows, columns]` of slices of an array `[z, y, x]`."""
+        slices = np.moveaxis(array, 2 - self.number, 0)[indices]
+        return slices[:, slice(*self.shown.rows), slice(*self.shown.columns)]
 
     def frames(self, slices: np.ndarray, fill: float = 0.0) -> torch.Tensor:
         """Pictures float32 `[n, size, size]` of slices `[n, rows, columns]`; smoothed where they shrink."""
@@ -78,23 +116,35 @@ class Slicing:
         """Boolean pictures `[n, size, size]` of mask slices `[n, rows, columns]`: pixels at least half inside."""
         return self.frames(slices.astype(np.float32)) >= 0.5
 
-    def restore(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Values `[n, rows, columns]` on the slices' own pixels, of pictures `[n, size, size]`."""
+    def restore(self, pictures: torch.Tensor, fill: float = 0.0) -> torch.Tensor:
+        """Values `[n, rows, columns]` of whole slices, of pictures `[n, size, size]`; `fill` off the crop."""
         (left, top), (width, height) = self.corner, self.inner
-        columns, rows = (self.grid.size[i] for i in self.columns_rows)
+        (first_column, last_column), (first_row, last_row) = self.shown.columns, self.shown.rows
+        (_, columns), (_, rows) = self.whole.columns, self.whole.rows
         inner = pictures[:, None, top : top + height, left : left + width].float()
-        return F.interpolate(inner, (rows, columns), mode="bilinear", align_corners=False)[:, 0]
+        size = (last_row - first_row, last_column - first_column)
+        values = F.interpolate(inner, size, mode="bilinear", align_corners=False)[:, 0]
+        return F.pad(values, (first_column, columns - last_column, first_row, rows - last_row), value=fill)
 
     def to_pixel(self, index: tuple[float, float]) -> tuple[float, float]:
         """Column and row in a picture of a (column, row) position in a slice, both of pixel centres."""
-        sizes = (self.grid.size[i] for i in self.columns_rows)
-        parts = zip(index, sizes, self.inner, self.corner, strict=True)
-        column, row = ((i + 0.5) * inner / n - 0.5 + corner for i, n, inner, corner in parts)
+        spans = (self.shown.columns, self.shown.rows)
+        parts = zip(index, spans, self.inner, self.corner, strict=True)
+        column, row = (
+            (i - start + 0.5) * inner / (stop - start) - 0.5 + corner for i, (start, stop), inner, corner in parts
+        )
         return column, row
 
     def _pad(self, pictures: torch.Tensor, fill: float) -> torch.Tensor:
         (left, top), (width, height) = self.corner, self.inner
         return F.pad(pictures, (left, self.size - width - left, top, self.size - height - top), value=fill)
+
+
+def _span(middle: float, length: float, size: int) -> tuple[int, int]:
+    """Start and stop of `length` pixels about `middle`, of `size` that there are."""
+    count = min(size, max(1, round(length)))
+    start = min(max(round(middle + 0.5 - 0.5 * count), 0), size - count)
+    return start, start + count
 
 
 def normalise(grey: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,9 @@ from engine.random import Stream
 from engine.scene import Scene
 from trainer.cases import Case, Folder, cases_of
 from trainer.clips import Clip, Cut, Cutter
+from trainer.views import close_up
 
+_PIXELS = 96
 _EMPTY = 20  # so many volumes in a row without one clip: the data cannot be trained on
 
 
@@ -73,21 +75,31 @@ class StreamSource(Source):
 
     Args:
         scenes: files, taken in turn. Worker processes read them themselves: scenes do not travel between processes.
-        modalities: taken in turn, one image a volume.
+        modalities: taken in turn, one image a volume; of a scene that says how it is imaged, those that it names.
         voxels: along the longest axis of the grid, instead of the scene's own number.
+        close_ups: share of volumes that are scans of one structure.
     """
 
     scenes: tuple[Path, ...]
     modalities: tuple[str, ...]
     voxels: int | None = None
+    close_ups: float = 0.0
 
     def cases(self, number: int) -> Sequence[Case]:
         scene = load_scene(self.scenes[number % len(self.scenes)])
-        modality = self.modalities[number // len(self.scenes) % len(self.modalities)]
-        return cases_of(draw(scene, self.seed, number, (modality,), self._grid(scene)))
+        named = {protocol.modality for protocol in scene.acquire}
+        usable = [m for m in self.modalities if m in named] or self.modalities
+        modality = usable[number // len(self.scenes) % len(usable)]
+        drawn = scene.sample(self.seed, number)
+        return cases_of(draw(drawn, self.seed, number, (modality,), self._grid(drawn, modality, number)))
 
-    def _grid(self, scene: Scene) -> Grid | None:
-        return scene.grid.grid(longest=self.voxels) if self.voxels else None
+    def _grid(self, drawn: Scene, modality: str, number: int) -> Grid | None:
+        rng = Stream.of(self.seed, "views", number).generator()
+        if modality != "us" and rng.random() < self.close_ups:
+            near = close_up(drawn, self.voxels or _PIXELS, rng)
+            if near is not None:
+                return near
+        return drawn.grid.grid(longest=self.voxels) if self.voxels else None
 
     def describe(self) -> str:
         return f"scenes {', '.join(path.name for path in self.scenes)} (seed {self.seed})"

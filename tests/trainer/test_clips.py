@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
+from scipy import ndimage
 
 from tests.trainer.phantoms import ball_case
 from trainer.clips import Cut, Cutter, batch_of, parts
@@ -56,3 +59,32 @@ def test_a_batch_points_every_object_to_its_own_clip():
     assert owners == [i for i, clip in enumerate(clips) for _ in range(clip.masks.shape[1])]
     flat = batch.flat_img_batch[batch.flat_obj_to_img_idx[1]]
     assert torch.equal(flat[0], batch.img_batch[1, owners[0]])
+
+
+def test_crops_look_closely():
+    def share(crops):
+        cutter = Cutter(ball_case(), Cut(image_size=64, crops=crops))
+        return np.mean([cutter.draw(np.random.default_rng(i)).masks[0, 0].mean() for i in range(30)])
+
+    assert share(1.0) > 1.3 * share(0.0)
+
+
+def test_masks_turn_with_their_pictures():
+    cutter = Cutter(ball_case(), Cut(image_size=64, crops=0.5))
+    for seed in range(20):
+        clip = cutter.draw(np.random.default_rng(seed))
+        inside = clip.masks[0, 0]
+        assert clip.frames[0][inside].mean() > clip.frames[0][~inside].mean() + 20
+
+
+def test_ultrasound_trains_on_what_it_shows():
+    case = ball_case()
+    shadow = np.where(np.arange(case.grid.size[0]) < 28, case.image, 0.0).astype(np.float32)  # dark to the right
+    dark = replace(case, modality="us", image=255.0 * shadow / shadow.max(), structures={"core": (2,)})
+    lit = replace(dark, image=255.0 * case.image / case.image.max())
+    assert Cutter(lit, Cut(image_size=64)).draw(np.random.default_rng(0)) is not None
+    for seed in range(20):
+        clip = Cutter(dark, Cut(image_size=64)).draw(np.random.default_rng(seed))
+        if clip is not None:
+            around = ndimage.binary_dilation(clip.masks[0, 0], iterations=3) & ~clip.masks[0, 0]
+            assert (clip.frames[0][around] > 12).mean() > 0.5

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.grid import Grid
-from trainer.slices import DEVIATION, MEAN, Slicing, normalise
+from trainer.slices import DEVIATION, MEAN, Crop, Slicing, normalise
 
 
 @pytest.mark.parametrize("axis, count, rows_columns", [("x", 30, (10, 20)), ("y", 20, (10, 30)), ("z", 10, (20, 30))])
@@ -62,3 +62,27 @@ def test_normalisation_is_sam_2s():
     out = normalise(torch.full((2, 4, 4), 0.5))
     assert out.shape == (2, 3, 4, 4)
     assert torch.allclose(out[0, :, 0, 0], torch.tensor([(0.5 - m) / d for m, d in zip(MEAN, DEVIATION, strict=True)]))
+
+
+def test_a_crop_shows_a_square_about_a_box_and_goes_back_to_its_place():
+    grid = Grid.centred((50, 40, 4), (1.0, 2.0, 5.0))
+    slicing = Slicing(grid, "z", 64).around((20.0, 10.0, 29.0, 14.0), edge_mm=20.0)
+    assert slicing.shown == Crop((15, 35), (8, 18))  # 20 mm of 1 mm columns and of 2 mm rows about (24.5, 12)
+    slices = np.random.default_rng(0).normal(size=grid.shape).astype(np.float32)
+    seen = slicing.take(slices, [1, 2])
+    assert np.array_equal(seen, slices[1:3, 8:18, 15:35])
+    back = slicing.restore(slicing.frames(np.ones_like(seen)), fill=-1.0).numpy()
+    assert back.shape == (2, 40, 50)
+    assert (back == -1.0).sum() == back.size - seen.size and np.allclose(back[:, 8:18, 15:35], 1.0)
+    assert slicing.to_pixel((15, 8)) == pytest.approx((1.1, 2.7))  # middles of the first pixels, 3.2 and 6.4 wide
+
+
+@given(
+    left=st.floats(0, 49), top=st.floats(0, 39), wide=st.floats(0, 60), high=st.floats(0, 60), edge=st.floats(0.5, 300)
+)
+def test_a_crop_stays_on_the_slice(left, top, wide, high, edge):
+    crop = Slicing(Grid.centred((50, 40, 4), (1.0, 2.0, 5.0)), "z", 64).around(
+        (left, top, left + wide, top + high), edge
+    )
+    for (start, stop), size in ((crop.shown.columns, 50), (crop.shown.rows, 40)):
+        assert 0 <= start < stop <= size

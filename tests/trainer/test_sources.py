@@ -76,3 +76,17 @@ def test_empty_labels_are_refused(tmp_path):
 def test_a_folder_without_a_dataset_is_refused(tmp_path):
     with pytest.raises(UserError, match="has no dataset"):
         len(Folder(tmp_path))
+
+
+def test_a_scene_is_imaged_as_it_says(tmp_path):
+    scene = write_scene(tmp_path)
+    scene.write_text(scene.read_text() + "acquire: [{modality: mr}]\n")
+    source = StreamSource(3, CUT, 1, (scene,), ("ct", "mr"), 24)
+    assert {source.cases(i)[0].modality for i in range(3)} == {"mr"}
+
+
+def test_close_ups_are_repeatable_and_not_of_the_whole_scene(tmp_path):
+    scene = write_scene(tmp_path)
+    near, far = (StreamSource(3, CUT, 2, (scene,), ("ct",), 24, share) for share in (1.0, 0.0))
+    assert near.cases(1)[0].grid == near.cases(1)[0].grid != far.cases(1)[0].grid
+    assert _key(near.take(1)) == _key(near.take(1))
