@@ -126,7 +126,7 @@ def test_one_batch_is_learnt(tmp_path):
     loss = _loss(TrainConfig.model_validate({**FAST, "data": {"dataset": "x"}, "phases": [{"steps": 1}]}))
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
     scores = []
-    for _ in range(50):
+    for _ in range(90):
         out = network(batch)
         optimizer.zero_grad()
         loss(out, batch.masks)[CORE_LOSS_KEY].backward()
