@@ -75,7 +75,8 @@ class Cutter:
     def draw(self, rng: np.random.Generator) -> Clip | None:
         """A clip, or None where no slice that was tried shows an object large enough."""
         for _ in range(_TRIES if self.objects else 0):
-            slicing = Slicing(self.case.grid, AXES[rng.choice(3, p=_ACROSS)], self.cut.image_size)
+            axis = AXES[rng.choice(3, p=_ACROSS)] if min(self.case.grid.size) > 1 else "z"
+            slicing = Slicing(self.case.grid, axis, self.cut.image_size)
             first = int(rng.integers(len(self.objects)))
             indices = self._indices(slicing, self.objects[first], rng)
             if rng.random() < self.cut.crops:

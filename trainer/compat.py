@@ -37,6 +37,7 @@ def import_torchvision() -> None:
 
 import_torchvision()
 
+from sam2.modeling.backbones.hieradet import MultiScaleBlock  # noqa: E402
 from sam2.modeling.sam2_base import NO_OBJ_SCORE, SAM2Base  # noqa: E402
 from sam2.sam2_video_predictor import SAM2VideoPredictor  # noqa: E402
 from training.loss_fns import CORE_LOSS_KEY, MultiStepMultiMasksAndIous  # noqa: E402
@@ -48,6 +49,7 @@ __all__ = [
     "NO_OBJ_SCORE",
     "BatchedVideoDatapoint",
     "BatchedVideoMetaData",
+    "MultiScaleBlock",
     "MultiStepMultiMasksAndIous",
     "SAM2Base",
     "SAM2Train",

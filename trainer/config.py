@@ -11,13 +11,14 @@ from pydantic import Field, model_validator
 from engine.strict import Strict
 from trainer import strict_yaml
 from trainer.model import Prompting
+from trainer.parts import PARTS, Part
 from trainer.sizes import Size, Spec
 
 Weight = Annotated[float, Field(ge=0)]
 
 
 class Data(Strict):
-    """What to train on: scenes, drawn without end, or a dataset folder.
+    """What to train on: scenes, drawn without end, a dataset folder, or a generator after a published system.
 
     Paths are taken from the folder of the file that names them, if they are there, else from the working folder.
 
@@ -32,6 +33,7 @@ class Data(Strict):
 
     scenes: tuple[str, ...] = ()
     dataset: str | None = None
+    generator: Literal["synthfm", "synthfm3d"] | None = None
     modalities: tuple[Literal["ct", "mr", "us"], ...] = Field(("ct", "mr", "us"), min_length=1)
     voxels: int | None = Field(None, ge=16, le=1024)
     close_ups: float = Field(0.0, ge=0, le=1)
@@ -40,8 +42,8 @@ class Data(Strict):
 
     @model_validator(mode="after")
     def _one_source(self) -> Data:
-        if bool(self.scenes) == bool(self.dataset):
-            raise ValueError("give either 'scenes' or 'dataset'")
+        if sum(map(bool, (self.scenes, self.dataset, self.generator))) != 1:
+            raise ValueError("give one of 'scenes', 'dataset' and 'generator'")
         return self
 
 
@@ -82,6 +84,9 @@ class TrainConfig(Strict):
     Args:
         start: `scratch`, or a model to start from (our folder, or an official SAM 2.1 `.pt` file).
         phases: one after the other: a curriculum.
+        adapters: put SAM-Med2D's adapters into the image encoder; they learn even where it is frozen.
+        freeze: parts that do not learn, of `image_encoder`, `prompt_encoder`, `mask_decoder`, `memory`.
+        fresh: parts that start anew instead of from `start`.
         learning_rate: at its highest; it rises over `warmup` steps and falls to 2 % of that along a cosine.
         clip_grad: largest norm of the gradient.
         out: the run's folder.
@@ -92,6 +97,9 @@ class TrainConfig(Strict):
     model: Size = "nano"
     image_size: int = 128
     start: str = "scratch"
+    adapters: bool = False
+    freeze: tuple[Part, ...] = ()
+    fresh: tuple[Part, ...] = ()
     data: Data
     phases: tuple[Phase, ...] = Field(min_length=1)
     prompts: Prompting = Prompting()
@@ -110,6 +118,10 @@ class TrainConfig(Strict):
     @model_validator(mode="after")
     def _possible(self) -> TrainConfig:
         Spec(size=self.model, image_size=self.image_size)
+        if set(self.freeze) == set(PARTS) and not self.adapters:
+            raise ValueError("freeze leaves nothing that learns; leave a part out of it")
+        if self.start == "scratch" and self.freeze and not set(self.freeze) <= {"memory"}:
+            raise ValueError("freeze keeps parts as 'start' has them, and a model from scratch knows nothing yet")
         return self
 
     @property

@@ -30,9 +30,10 @@ from trainer.config import Data, TrainConfig
 from trainer.feed import Feed
 from trainer.journal import Journal
 from trainer.metrics import dice_of_pictures
-from trainer.model import Model, build, prompt_with
+from trainer.model import Model, adapted, build, prompt_with
+from trainer.parts import freeze, renew
 from trainer.schedule import locate, rate
-from trainer.sources import DiskSource, Source, StreamSource, load_scene
+from trainer.sources import DiskSource, GeneratedSource, Source, StreamSource, load_scene
 
 _CONFIG = "train.yaml"
 _HELD_OUT = 32  # clips of the held-out set
@@ -71,7 +72,10 @@ def train(config: TrainConfig) -> Result:
     model = _start(config)
     _claim(run, config)
     optimizer = torch.optim.AdamW(
-        model.network.parameters(), config.learning_rate, betas=_BETAS, weight_decay=config.weight_decay
+        [p for p in model.network.parameters() if p.requires_grad],
+        config.learning_rate,
+        betas=_BETAS,
+        weight_decay=config.weight_decay,
     )
     model.network.to(accelerator.device)
     found = checkpoint.latest(run)
@@ -209,6 +213,8 @@ def make_source(data: Data, seed: int, cut: Cut) -> Source:
         folder = Folder(Path(data.dataset))
         len(folder)  # mistakes show here, not in a worker
         return DiskSource(seed, cut, data.clips_per_volume, folder)
+    if data.generator is not None:
+        return GeneratedSource(seed, cut, data.clips_per_volume, data.generator)
     scenes = tuple(Path(name) for name in data.scenes)
     for scene in scenes:
         load_scene(scene)  # likewise
@@ -217,8 +223,13 @@ def make_source(data: Data, seed: int, cut: Cut) -> Source:
 
 def _start(config: TrainConfig) -> Model:
     if config.start == "scratch":
-        return build(config.model, config.image_size)
-    return weights.load(config.start, image_size=config.image_size, size=config.model)
+        model = build(config.model, config.image_size, config.adapters)
+    else:
+        model = weights.load(config.start, image_size=config.image_size, size=config.model)
+        model = adapted(model) if config.adapters else model
+    renew(model, config.fresh)
+    freeze(model, config.freeze)
+    return model
 
 
 def _loss(config: TrainConfig) -> MultiStepMultiMasksAndIous:

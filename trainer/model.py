@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from engine.errors import UserError
 from engine.strict import Strict
+from trainer.adapter import adapt
 from trainer.compat import SAM2Base, SAM2Train, SAM2VideoPredictor
 from trainer.sizes import SIZES, Size, Spec, settings
 from trainer.sketch import Sketching
@@ -62,21 +63,31 @@ class Model:
         return sum(p.numel() for p in self.network.parameters())
 
 
-def build(size: Size = "nano", image_size: int = 128) -> Model:
+def build(size: Size = "nano", image_size: int = 128, adapters: bool = False) -> Model:
     """A model with fresh weights; torch's random state decides them.
 
     Raises:
         UserError: where the size is unknown or the image size impossible.
     """
     try:
-        spec = Spec(size=size, image_size=image_size)
+        spec = Spec(size=size, image_size=image_size, adapters=adapters)
     except ValidationError as error:
         detail = error.errors()[0]
         message = detail["msg"].removeprefix("Value error, ")
         raise UserError(f"model {detail['loc'][0]}: {message} (sizes: {', '.join(SIZES)})") from None
     network = _instantiate(Trainee, settings(spec))
     start_well(network)
+    if adapters:
+        adapt(network)
     return Model(spec, network)
+
+
+def adapted(model: Model) -> Model:
+    """The model with adapters, which change nothing until they have learnt; itself where it has them."""
+    if model.spec.adapters:
+        return model
+    adapt(model.network)
+    return Model(model.spec.model_copy(update={"adapters": True}), model.network)
 
 
 def prompt_with(model: Model, prompting: Prompting) -> None:
@@ -92,6 +103,8 @@ def prompt_with(model: Model, prompting: Prompting) -> None:
 def predictor(model: Model) -> Predictor:
     """SAM 2's predictor with the model's weights (a copy), ready for inference on the same device."""
     made = _instantiate(Predictor, settings(model.spec))
+    if model.spec.adapters:
+        adapt(made)
     made.load_state_dict(model.network.state_dict())
     return made.to(model.network.device).eval()
 

@@ -36,10 +36,12 @@ class Spec(Strict):
     Args:
         size: one of `nano`, `tiny`, `small`, `base+`, `large`.
         image_size: edge of the square pictures it sees, in pixels; a multiple of 32.
+        adapters: whether its image encoder has SAM-Med2D's adapters.
     """
 
     size: Size = "nano"
     image_size: int = Field(128, ge=64, le=2048)
+    adapters: bool = False
 
     @field_validator("image_size")
     @classmethod

@@ -21,8 +21,12 @@ from engine.random import Stream
 from engine.scene import Scene
 from trainer.cases import Case, Folder, cases_of
 from trainer.clips import Clip, Cut, Cutter
+from trainer.generators.synthfm import synthfm
+from trainer.generators.synthfm3d import synthfm3d
 from trainer.views import close_up
 
+#: Rules for synthetic images, by the system they follow.
+GENERATORS = {"synthfm": synthfm, "synthfm3d": synthfm3d}
 _PIXELS = 96
 _EMPTY = 20  # so many volumes in a row without one clip: the data cannot be trained on
 
@@ -118,6 +122,20 @@ class DiskSource(Source):
 
     def describe(self) -> str:
         return f"{self.folder.path} (seed {self.seed})"
+
+
+@dataclass(frozen=True)
+class GeneratedSource(Source):
+    """Images by the rules of `GENERATORS`."""
+
+    generator: str
+
+    def cases(self, number: int) -> Sequence[Case]:
+        rng = Stream.of(self.seed, self.generator, number).generator()
+        return [GENERATORS[self.generator](rng, f"{self.generator}_{number:04d}")]
+
+    def describe(self) -> str:
+        return f"generator {self.generator} (seed {self.seed})"
 
 
 @lru_cache

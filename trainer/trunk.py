@@ -19,6 +19,7 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.channels = channels
         self.body = nn.Sequential(
             nn.GroupNorm(_GROUPS, channels),
             nn.SiLU(),

@@ -89,7 +89,7 @@ def load(path: str | Path, image_size: int | None = None, size: Size | None = No
     found, state = _read_folder(folder) if folder.is_dir() else _read_official(path)
     if size is not None and found.size != size:
         raise UserError(f"{path}: holds a {found.size} model, but {size} was asked for")
-    model = build(found.size, image_size or found.image_size)
+    model = build(found.size, image_size or found.image_size, found.adapters)
     _fill(model, state, path)
     return model
 
@@ -101,7 +101,7 @@ def _read_folder(folder: Path) -> tuple[Spec, dict[str, torch.Tensor]]:
             raise UserError(f"{folder}: is no model, it has no {file.name}")
     try:
         values = json.loads(config.read_text(encoding="utf-8"))
-        spec = Spec(size=values["size"], image_size=values["image_size"])
+        spec = Spec(**{name: values[name] for name in Spec.model_fields if name in values})
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise UserError(f"{config}: not a model's configuration ({_first_line(error)})") from None
     try:

@@ -43,7 +43,7 @@ def test_every_mistake_is_shown_at_its_place(tmp_path):
 @pytest.mark.parametrize(
     "before, after, message",
     [
-        ("  dataset: data", "  dataset: data\n  scenes: [a.yaml]", "either 'scenes' or 'dataset'"),
+        ("  dataset: data", "  dataset: data\n  scenes: [a.yaml]", "one of 'scenes', 'dataset' and 'generator'"),
         ("image_size: 64", "image_size: 70", "multiple of 32"),
         ("model: nano", "model: giant", "'nano', 'tiny'"),
         ("data:\n  dataset: data\n", "", "'data' is missing"),
