@@ -70,12 +70,17 @@ class Phase(Strict):
 
 
 class Loss(Strict):
-    """Weights of SAM 2's losses; from scratch, focal loss far above Dice collapses to empty masks."""
+    """Weights of SAM 2's losses; from scratch, focal loss far above Dice collapses to empty masks.
+
+    Args:
+        iou_l1: take the absolute error of the predicted IoU, as SAM 2 does; else the squared one.
+    """
 
     focal: Weight = 4.0
     dice: Weight = 4.0
     iou: Weight = 1.0
     presence: Weight = 1.0
+    iou_l1: bool = True
 
 
 class TrainConfig(Strict):

@@ -238,7 +238,7 @@ def _loss(config: TrainConfig) -> MultiStepMultiMasksAndIous:
     return MultiStepMultiMasksAndIous(
         names,
         supervise_all_iou=True,
-        iou_use_l1_loss=True,
+        iou_use_l1_loss=loss.iou_l1,
         pred_obj_scores=True,
         focal_gamma_obj_score=0.0,
         focal_alpha_obj_score=-1.0,
