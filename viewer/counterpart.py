@@ -48,6 +48,7 @@ class Counterpart:
         shown: values from black to white.
         patch: pixels along the edge of a patch.
         plane: of the slices; span, rows: first and last slice and row of a scan that are measured, as shares of all.
+        cut: columns and rows around the middle of our grid that are measured, where the scan's file is a part of a scan.
         stride: of the pixels in a scan whose file repeats them.
         pixel_mm: where a scan's file does not say.
         draws: of our scene.
@@ -68,6 +69,7 @@ class Counterpart:
     plane: Axis = "axial"
     span: tuple[float, float] = (0.0, 1.0)
     rows: tuple[float, float] = (0.0, 1.0)
+    cut: tuple[int, int] | None = None
     stride: int = 1
     pixel_mm: float | None = None
     draws: int = 3
@@ -83,7 +85,11 @@ class Counterpart:
         found = []
         for index in range(self.draws):
             sample = draw(scene, scene.seed, index, (self.modality,), grid)
-            found.append(self._slices(sample.name, sample.images[self.modality].data.cpu().numpy(), self.spacing))
+            data = sample.images[self.modality].data.cpu().numpy()
+            if self.cut is not None:
+                left, top = ((n - kept) // 2 for n, kept in zip(self.size, self.cut, strict=False))
+                data = data[:, top : top + self.cut[1], left : left + self.cut[0]]
+            found.append(self._slices(sample.name, data, self.spacing))
         return found
 
     def real(self, folder: Path) -> list[Slices]:
@@ -184,17 +190,32 @@ COUNTERPARTS = (
         span=(0.2, 0.8),
         patch=6,
     ),
-    Counterpart(
+    Counterpart(  # water excited: fat and marrow dark
         title="MR neck, T1",
         files="sct_spinalcord_mr3d/images/t1.nii.gz",
         modality="mr",
         scene="neck",
-        protocol={"protocol": "mr-mprage-3t"},
-        size=(128, 128, 40),
+        protocol={"protocol": "mr-mprage-3t", "fat_saturation": 0.9},
+        size=(128, 176, 50),
+        cut=(42, 76),
         spacing=(1.0, 1.0, 1.0),
         tissue=_SIGNAL,
         shown=(0.0, 1.0),
-        span=(0.1, 0.9),
+        centre=(0.0, 24.0, 10.0),
+        patch=6,
+    ),
+    Counterpart(
+        title="MR neck, T2",
+        files="sct_spinalcord_mr3d/images/t2.nii.gz",
+        modality="mr",
+        scene="neck",
+        protocol={"protocol": "mr-t2-fse-3t", "fat_saturation": 0.9},
+        size=(128, 176, 50),
+        cut=(52, 60),
+        spacing=(1.0, 1.0, 1.0),
+        tissue=(0.04, 1.2),
+        shown=(0.0, 1.0),
+        centre=(0.0, 24.0, 10.0),
         patch=6,
     ),
     Counterpart(

@@ -1,7 +1,7 @@
 """What grey values look like, in numbers: patches, their spread, spectrum and correlation, edges, entropy.
 
-All measures are of slices `[n, h, w]`. Patches lose their best plane first, so that shading and slow differences between
-organs are no texture. White noise of sd s on pixels of edge p has the flat spectrum s^2 p^2, the centroid 1/4 cycle a
+All measures are of slices `[n, h, w]`. Patches lose their best plane first, so that shading and slow differences
+between organs are no texture. White noise of sd s on pixels of edge p has the flat spectrum s^2 p^2, the centroid 1/4 cycle a
 pixel and a correlation length below one pixel; noise that a Gaussian of sd g has smoothed has the autocorrelation
 exp(-r^2 / 4 g^2), so the length 2 g; an edge blurred by it rises from 10 to 90 % within 2.563 g.
 """
