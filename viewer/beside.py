@@ -11,6 +11,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -43,13 +44,14 @@ def measured(slices: Slices, of: Counterpart) -> Figures:
     parts = texture.patches(values, inside, of.patch)
     spread = texture.deviations(parts)
     unit = 1.0 if of.modality != "mr" else 100.0
-    out = {"noise": np.nan, "texture": np.nan, "centroid": np.nan, "down": np.nan, "across": np.nan}
+    out: dict[str, float] = {"noise": np.nan, "texture": np.nan, "centroid": np.nan, "down": np.nan, "across": np.nan}
     if len(parts) >= 4:
-        down, across = texture.correlation_lengths(parts)
+        calm = texture.quiet(parts)
+        down, across = texture.correlation_lengths(calm)
         out = {
             "noise": unit * float(np.quantile(spread, 0.1)),
             "texture": unit * float(np.median(spread)),
-            "centroid": texture.centroid(*texture.spectrum(texture.quiet(parts), pixel), max(pixel)),
+            "centroid": texture.centroid(*texture.spectrum(calm, pixel), max(pixel)),
             "down": down * pixel[0],
             "across": across * pixel[1],
         }
@@ -57,12 +59,12 @@ def measured(slices: Slices, of: Counterpart) -> Figures:
     frequency, power = texture.spectrum(values, pixel)
     out["slope"] = texture.slope(frequency, power, *(f / max(pixel) for f in _BAND))
     out["entropy"] = texture.entropy(values[inside], of.shown)
-    return out | _PARTICULARS[of.modality](values, inside, pixel, out)
+    return {**out, **_PARTICULARS[of.modality](values, inside, pixel, out)}
 
 
 def _of_ct(values: np.ndarray, inside: np.ndarray, _pixel: tuple[float, float], _out: Figures) -> Figures:
     blurred = ndimage.gaussian_filter(values, (0.0, 1.0, 1.0))  # noise would hide the peaks
-    return {"fat": texture.mode(blurred, -180, -40), "soft": texture.mode(blurred, 0, 200)}
+    return {"fat": texture.mode(blurred, -180, -40), "soft": texture.mode(blurred, 0, 90)}
 
 
 def _of_mr(values: np.ndarray, inside: np.ndarray, _pixel: tuple[float, float], _out: Figures) -> Figures:
@@ -77,7 +79,7 @@ def _of_us(values: np.ndarray, inside: np.ndarray, pixel: tuple[float, float], o
         "grey": float(np.median(values)),
         "range": float(np.subtract(*np.quantile(values, (0.95, 0.05)))),
         "decay": float(np.polyfit(depth_cm, rows, 1)[0]),
-        "decibels": 255.0 * _SPECKLE_DB / out["noise"],
+        "decibels": 255.0 * _SPECKLE_DB / out["texture"],
     }
 
 
@@ -93,18 +95,18 @@ _COLUMNS: dict[str, dict[str, tuple[str, str]]] = {
         "noise": ("quiet sd, HU", "{:.0f}"),
         "texture": ("median sd, HU", "{:.0f}"),
         "centroid": ("noise centroid, cycles a pixel", "{:.2f}"),
-        "across": ("correlation, mm", "{:.1f}"),
+        "across": ("grain, mm", "{:.1f}"),
         "edge": ("edge 10-90 %, mm", "{:.1f}"),
         "slope": ("spectrum's slope", "{:.1f}"),
         "entropy": ("entropy, bits", "{:.1f}"),
         "fat": ("fat, HU", "{:.0f}"),
-        "soft": ("soft tissue, HU", "{:.0f}"),
+        "soft": ("muscle, HU", "{:.0f}"),
     },
     "mr": {
         "noise": ("quiet sd, %", "{:.1f}"),
         "texture": ("median sd, %", "{:.1f}"),
         "centroid": ("noise centroid, cycles a pixel", "{:.2f}"),
-        "across": ("correlation, mm", "{:.1f}"),
+        "across": ("grain, mm", "{:.1f}"),
         "edge": ("edge 10-90 %, mm", "{:.1f}"),
         "slope": ("spectrum's slope", "{:.1f}"),
         "entropy": ("entropy, bits", "{:.1f}"),
@@ -115,7 +117,7 @@ _COLUMNS: dict[str, dict[str, tuple[str, str]]] = {
         "noise": ("quiet sd", "{:.0f}"),
         "texture": ("median sd", "{:.0f}"),
         "decibels": ("dB in 255 levels", "{:.0f}"),
-        "down": ("speckle axial, mm", "{:.2f}"),
+        "down": ("grain axial, mm", "{:.2f}"),
         "across": ("lateral, mm", "{:.2f}"),
         "slope": ("spectrum's slope", "{:.1f}"),
         "grey": ("median grey", "{:.0f}"),
@@ -213,7 +215,7 @@ def _curves(row: Sequence[Axes], one: Compared) -> None:
     histogram, whole, noise = row
     for stacks, color, name in ((one.real, _REAL, "real"), (one.ours, _OURS, "ours")):
         for k, stack in enumerate(stacks):
-            look = {"color": color, "lw": 0.8, "alpha": 0.8, "label": name if k == 0 else None}
+            look: dict[str, Any] = {"color": color, "lw": 0.8, "alpha": 0.8, "label": name if k == 0 else None}
             values = stack.values[stack.values > one.of.shown[0] + 0.01 * (one.of.shown[1] - one.of.shown[0])]
             histogram.plot(*texture.density(values, one.of.shown), **look)
             frequency, power = texture.spectrum(stack.values, stack.pixel)

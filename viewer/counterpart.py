@@ -48,7 +48,7 @@ class Counterpart:
         shown: values from black to white.
         patch: pixels along the edge of a patch.
         plane: of the slices; span, rows: first and last slice and row of a scan that are measured, as shares of all.
-        cut: columns and rows around the middle of our grid that are measured, where the scan's file is a part of a scan.
+        cut: columns and rows around the middle of our grid that are measured, where a scan's file is a part of it.
         stride: of the pixels in a scan whose file repeats them.
         pixel_mm: where a scan's file does not say.
         draws: of our scene.

@@ -1,9 +1,9 @@
 """What grey values look like, in numbers: patches, their spread, spectrum and correlation, edges, entropy.
 
 All measures are of slices `[n, h, w]`. Patches lose their best plane first, so that shading and slow differences
-between organs are no texture. White noise of sd s on pixels of edge p has the flat spectrum s^2 p^2, the centroid 1/4 cycle a
-pixel and a correlation length below one pixel; noise that a Gaussian of sd g has smoothed has the autocorrelation
-exp(-r^2 / 4 g^2), so the length 2 g; an edge blurred by it rises from 10 to 90 % within 2.563 g.
+between organs are no texture. White noise of sd s on pixels of edge p has the flat spectrum s^2 p^2 and a correlation
+length below one pixel; noise that a Gaussian of sd g has smoothed has the autocorrelation exp(-r^2 / 4 g^2), so the
+length 2 g; an edge blurred by it rises from 10 to 90 % within 2.563 g.
 """
 
 from __future__ import annotations
@@ -83,7 +83,10 @@ def spectrum(parts: np.ndarray, pixel: tuple[float, float]) -> tuple[np.ndarray,
 
 
 def centroid(frequency: np.ndarray, power: np.ndarray, pixel_mm: float) -> float:
-    """Mean frequency of a spectrum averaged over directions, cycles a pixel; white noise has 0.25, or little more."""
+    """Mean frequency of a spectrum averaged over directions, cycles a pixel.
+
+    White noise has 0.26 in patches of 32 pixels and 0.36 in patches of 8, which lack the lowest frequencies.
+    """
     return float(np.average(frequency, weights=power) * pixel_mm)
 
 
