@@ -17,6 +17,7 @@ import click
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from PIL import Image
 from scipy import ndimage
 
@@ -228,6 +229,7 @@ def _curves(row: Sequence[Axes], one: Compared) -> None:
         axes.tick_params(labelsize=6)
     noise.set_ylim(bottom=0)
     histogram.set_yticks([])
+    whole.xaxis.set_minor_formatter(NullFormatter())
     for axes in (whole, noise):
         axes.set_xlabel("cycles/mm", fontsize=6)
     histogram.legend(fontsize=6, frameon=False)

@@ -91,7 +91,7 @@ def test_voltages_between_tabulated_ones(kvp, iodine, bone, fat):
 
 
 def test_fat_is_as_dark_as_in_patients():
-    """Abdominal and thigh fat of real scans at 120 kVp peaks at -90 to -104 HU (docs/physics.md)."""
+    """Abdominal and thigh fat of real scans at 120 kVp peaks at -91 to -102 HU (docs/physics.md)."""
     assert -104 < ct_number(tissue("fat"), 120) < -90
 
 
