@@ -126,6 +126,18 @@ def test_a_lesion_of_minus_6_db_has_its_contrast() -> None:
     assert 1 - np.minimum(*shares).sum() == pytest.approx(0.471, abs=0.04)  # gCNR
 
 
+def test_looks_average_speckle_away() -> None:
+    """Log-compressed speckle varies by 5.57 dB; n independent looks by 1 / sqrt(n) of it, about the same mean."""
+    volume = uniform(tissue("liver").model_copy(update={"texture": 0.0}), n=96)
+    parts = {}
+    for looks in (1, 4):
+        us = US(probe="linear", frequency_mhz=4, noise_db=None, dynamic_range_db=120, tgc_db_cm_mhz=0.5, looks=looks)
+        level = us.render(volume, STREAM).data.cpu().numpy()[:, 20:60, 34:62] * 120 / 255
+        parts[looks] = level, (level - level.mean((0, 2), keepdims=True)).std()
+    assert parts[1][1] / parts[4][1] == pytest.approx(2.0, rel=0.06)
+    assert parts[4][0].mean() == pytest.approx(parts[1][0].mean(), abs=0.15)
+
+
 def test_side_lobes_fill_cysts_by_apodization() -> None:
     liver = tissue("liver").model_copy(update={"texture": 0.0})
     grid = Grid.centred((120, 120, 4), (0.4, 0.4, 1.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union
 
 import numpy as np
@@ -43,6 +44,7 @@ else:
     _Written = Union[str, _Kinds]  # noqa: UP007
     AnyProbe = Annotated[_Kinds, Field(discriminator="kind"), BeforeValidator(_named, json_schema_input_type=_Written)]
 
+Looks = Annotated[int, Field(ge=1, le=16), Varying(low=1, high=16, whole=True)]
 Megahertz = Annotated[float, Field(ge=2, le=15), Varying(low=2, high=15)]
 Depth = Annotated[float, Field(gt=0, le=400), Varying(low=0, high=400, open=True)]
 Turn = Annotated[float, Field(ge=-360, le=360), Varying(low=-360, high=360)]
@@ -51,6 +53,14 @@ Turn = Annotated[float, Field(ge=-360, le=360), Varying(low=-360, high=360)]
 CHUNK_BYTES = 48 << 20
 #: Deepest picture, mm, where none is asked for.
 DEEPEST_MM = 240.0
+
+
+def _look(number: int, stream: Stream, moved: Moved | None) -> tuple[Stream, Moved | None]:
+    """Scatterers and noise of one of several looks; the first look's are those of a picture of one."""
+    if number == 0:
+        return stream, moved
+    path = ("look", number)
+    return stream.child(*path), moved and replace(moved, noise=moved.noise.child(*path))
 
 
 class US(Protocol):
@@ -74,6 +84,10 @@ class US(Protocol):
     )
     time_of_flight: bool = Field(
         False, description="draw echoes where 1540 m/s puts them, displaced from where they are, as scanners do"
+    )
+    looks: Looks = Field(
+        1,
+        description="independent looks averaged after compression: spatial and frequency compounding, smoother speckle",
     )
     reverberation: Fraction = Field(
         0.0, description="reflection coefficient of the probe's face: repeats of skin and gas, ring-down behind gas"
@@ -161,9 +175,11 @@ class US(Protocol):
                 echoes = reverberate(
                     echoes, lattice, self.reverberation, first - filters.halo, stream.child("reverberation")
                 )
-            found = envelope(echoes, filters, lattice, first - filters.halo, noise, stream, moved)
-            grey = display.compress(found, gain, self.dynamic_range_db, pooled)
-            display.convert(grey, columns, rows, out[first:last])
+            grey: torch.Tensor | float = 0.0
+            for look in range(self.looks):
+                found = envelope(echoes, filters, lattice, first - filters.halo, noise, *_look(look, stream, moved))
+                grey = grey + display.compress(found, gain, self.dynamic_range_db, pooled) / self.looks
+            display.convert(torch.as_tensor(grey), columns, rows, out[first:last])
         if self.persistence:
             display.persist(out, self.persistence)
         return out
