@@ -13,4 +13,4 @@ import pytest
 
 def package(name: str, how: str = "make test-oracles installs it") -> Any:
     """A package that is imported where it is installed; the whole file is skipped where it is not."""
-    return pytest.importorskip(name, reason=f"{name} is not installed: {how}")
+    return pytest.importorskip(name, reason=f"{name.split('.')[0]} is not installed: {how}")

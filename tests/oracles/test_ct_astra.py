@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from engine import peers
 from engine.device import device
 from engine.grid import Grid
 from engine.random import Stream
@@ -128,3 +129,10 @@ def test_noise_has_the_sd_of_the_same_interpolation() -> None:
     theirs = transform.iradon(white.T, theta=-np.degrees(rays.angles()), filter_name="ramp", interpolation="linear")
     assert ours[disc].std() == pytest.approx(theirs[disc].std(), rel=0.05)
     assert rms((ours - theirs)[disc]) < 0.02 * ours[disc].std()
+
+
+@pytest.mark.parametrize("beam", peers.BEAMS)
+def test_benchmarks_compare_the_same_work(beam: str) -> None:
+    ours, theirs = (work() for work in peers.projections(beam))
+    found = ours.cpu().numpy().transpose(2, 0, 1)
+    assert np.abs(found - theirs).mean() < 0.005 * theirs.mean()

@@ -86,7 +86,7 @@ def test_receive_beams_of_point_elements_and_a_narrow_band() -> None:
 
 
 def test_wide_elements_and_a_short_pulse_widen_beams() -> None:
-    """Elements 1.3 wavelengths wide hear obliquely worse: ours, of a continuous aperture, are narrower by up to 15 %."""
+    """Elements 1.3 wavelengths wide hear worse from the side: our continuous aperture is narrower by up to 15 %."""
     wave = psf.wavelength_mm(MHZ)
     ours = np.array([receive_width(f, 20.0, wave) for f in F_NUMBERS])
     short = array(band_percent=77.0)
