@@ -268,10 +268,10 @@ def _frames(ours: Cost, frames: int) -> list[dict[str, Any]]:
     """A frame of our ultrasound against one of PyMUST's."""
     if not peers.installed("pymust"):
         return [remark(f"us, a frame against PyMUST's: {peers.INSTALL}")]
-    theirs = cost(peers.pymusts_frame(), runs=1, warm=False)
+    theirs = cost(peers.pymusts_echoes(), runs=1, warm=False)
     return [
         row(f"us, one of the {frames} frames", ours, ours),
-        row(f"a frame of {peers.SCATTERERS} scatterers by PyMUST, one plane wave", theirs, ours),
+        row(f"the echoes of {peers.SCATTERERS} scatterers by PyMUST's simus, one plane wave", theirs, ours),
     ]
 
 

@@ -73,26 +73,17 @@ def astras_projections(slices: np.ndarray, rays: Rays) -> Callable[[], np.ndarra
     return run
 
 
-def pymusts_frame() -> Callable[[], Any]:
-    """One B-mode frame by PyMUST: a curved array of 3.6 MHz, one plane wave, 18 cm, delay-and-sum on 256^2 points."""
+def pymusts_echoes() -> Callable[[], Any]:
+    """The echoes of one B-mode frame by PyMUST: a curved array of 3.6 MHz, one plane wave, 18 cm, no beamforming."""
     import pymust
 
     rng = np.random.default_rng(0)
     x, z = rng.uniform(-0.06, 0.06, SCATTERERS), rng.uniform(0.01, 0.18, SCATTERERS)
     param = pymust.getparam("C5-2v")
     param.fs = 4 * param.fc
-    param.t0 = np.zeros(1)
     options = pymust.utils.Options()
     options.ParPool = False
-    delays = np.zeros((1, param.Nelements))
-    shown = np.meshgrid(np.linspace(-0.06, 0.06, 256), np.linspace(0.01, 0.18, 256))
-
-    def run() -> Any:
-        signals, _ = pymust.simus(x, z, np.ones(SCATTERERS), delays, param, options)
-        base = pymust.rf2iq(signals, param.fs, param.fc)
-        return np.abs(pymust.dasmtx(base, *shown, delays, param) @ base.ravel(order="F"))
-
-    return run
+    return functools.partial(pymust.simus, x, z, np.ones(SCATTERERS), np.zeros((1, param.Nelements)), param, options)
 
 
 def projections(beam: str) -> tuple[Callable[[], torch.Tensor], Callable[[], np.ndarray]]:
