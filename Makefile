@@ -38,7 +38,7 @@ test-all: $(STAMP)
 # Independent packages, some of them GPL or AGPL, that the renderers are compared with; docs/decisions/0013.
 test-oracles: $(STAMP)
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[dev,oracles]"
-	$(BIN)/python -m pytest -rs --durations=10 tests/oracles
+	$(BIN)/python -m pytest -rfEs --durations=10 tests/oracles
 
 bench: $(STAMP)
 	$(BIN)/viscera bench | tee docs/benchmarks.md
