@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.viscera-ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: setup demo test test-all bench lint clean
+.PHONY: setup demo test test-all test-oracles bench lint clean
 .DEFAULT_GOAL := test
 
 setup: $(STAMP)
@@ -34,6 +34,11 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest
+
+# Independent packages, some of them GPL or AGPL, that the renderers are compared with; docs/decisions/0014.
+test-oracles: $(STAMP)
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[dev,oracles]"
+	$(BIN)/python -m pytest -rfEs --durations=10 tests/oracles
 
 bench: $(STAMP)
 	$(BIN)/viscera bench | tee docs/benchmarks.md

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from engine import peers
 from engine.compile import compile_scene, rotation
 from engine.device import device
 from engine.grid import Grid
@@ -155,6 +156,11 @@ def note(what: str, value: float) -> dict[str, Any]:
     return {"work": f"{what}: {value:.2f}", "seconds": None, "cpu": None, "ratio": None, "value": value}
 
 
+def remark(text: str) -> dict[str, Any]:
+    """A line of a table without figures."""
+    return {"work": text, "seconds": None, "cpu": None, "ratio": None}
+
+
 def _floors(scene: Scene, whole: Cost) -> list[dict[str, Any]]:
     """What voxelising at 256^3 cannot do without: to write what comes out, and to know the field where surfaces are."""
     program, _ = compile_scene(scene)
@@ -233,16 +239,40 @@ def _first(cached: bool) -> float:
 
 
 def bench_render() -> list[dict[str, Any]]:
-    """Each renderer on one volume of the same organs, over voxelising it."""
+    """Each renderer on one volume of the same organs, over voxelising it; and what a user would pick instead."""
     scene = organs()
     volume, stream = voxelize(scene, grid_of(128)), Stream.of(0)
     geometry = cost(functools.partial(voxelize, scene, grid_of(128)))
     rows = [row("30 warped organs with noise, 128^3", geometry, geometry)]
-    for name, protocol in PROTOCOLS.items():
-        rows.append(
-            row(f"{name}, default protocol", cost(functools.partial(protocol().render, volume, stream)), geometry)
-        )
+    rendered = {
+        name: cost(functools.partial(protocol().render, volume, stream)) for name, protocol in PROTOCOLS.items()
+    }
+    rows += [row(f"{name}, default protocol", measured, geometry) for name, measured in rendered.items()]
+    frames = volume.grid.size[2]
+    return rows + _projectors() + _frames(Cost(rendered["us"].wall / frames, rendered["us"].cpu / frames), frames)
+
+
+def _projectors() -> list[dict[str, Any]]:
+    """The projector of fidelity `projection` alone against astra-toolbox's."""
+    if not peers.installed("astra"):
+        return [remark(f"ct, line integrals against astra-toolbox: {peers.INSTALL}")]
+    rows = []
+    for beam in peers.BEAMS:
+        ours, theirs = (cost(work) for work in peers.projections(beam))
+        rows.append(row(f"ct, line integrals of eight slices of 256^2, {beam}", ours, ours))
+        rows.append(row("the same by astra-toolbox on the CPU", theirs, ours))
     return rows
+
+
+def _frames(ours: Cost, frames: int) -> list[dict[str, Any]]:
+    """A frame of our ultrasound against one of PyMUST's."""
+    if not peers.installed("pymust"):
+        return [remark(f"us, a frame against PyMUST's: {peers.INSTALL}")]
+    theirs = cost(peers.pymusts_echoes(), runs=1, warm=False)
+    return [
+        row(f"us, one of the {frames} frames", ours, ours),
+        row(f"the echoes of {peers.SCATTERERS} scatterers by PyMUST's simus, one plane wave", theirs, ours),
+    ]
 
 
 #: Benchmarks by name.

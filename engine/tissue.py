@@ -105,6 +105,7 @@ class Material(Strict):
     diffusion_um2_ms: NonNegative | None = Field(None, description="apparent diffusion coefficient, um^2/ms")
     fat_fraction: Fraction | None = Field(None, description="share of the MR signal that is fat's")
     pulsation: Fraction | None = Field(None, description="swing of the MR signal over the heartbeat, relative")
+    flow_mm_s: NonNegative | None = Field(None, description="mean speed of blood through MR's slices, mm/s")
     agent_mmol_l: NonNegative | None = Field(None, description="MR contrast agent (gadolinium), mmol/L")
     r1_l_mmol_s: NonNegative | None = Field(None, description="the agent's T1 relaxivity, L/(mmol s); gadobutrol's 4.8")
     r2_l_mmol_s: NonNegative | None = Field(None, description="the agent's T2 relaxivity, L/(mmol s); gadobutrol's 6.1")
@@ -180,6 +181,7 @@ class Tissue(Strict):
     diffusion_um2_ms: float = 0.0
     fat_fraction: float = 0.0
     pulsation: float = 0.0
+    flow_mm_s: float = 0.0
     agent_mmol_l: float = 0.0
     r1_l_mmol_s: float = 4.8
     r2_l_mmol_s: float = 6.1

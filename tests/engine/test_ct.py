@@ -14,7 +14,7 @@ from engine.render.ct.attenuation import linear_attenuation
 from engine.render.ct.kernel import KERNELS, slice_profile
 from engine.render.ct.number import ct_number, effective_attenuation
 from engine.render.ct.reconstruct import reconstruct
-from engine.render.ct.spectrum import read_spectra
+from engine.render.ct.spectrum import read_spectra, tube_output
 from engine.tissue import Material, resolve, tissue
 from engine.volume import Volume
 from tests.engine.phantoms import box, build, renders, sphere, uniform
@@ -99,6 +99,36 @@ def test_fat_is_as_dark_as_in_patients():
 def test_iodine_adds(kvp, slope):
     plain, enhanced = (ct_number(resolve(Material(like="blood", iodine_mg_ml=c)), kvp) for c in (0, 5))
     assert (enhanced - plain) / 5 == pytest.approx(slope, rel=0.02)
+
+
+def apatite_slope(kvp):
+    """HU for 1 mg/mL of hydroxyapatite that is added to water."""
+    water, apatite = tissue("water"), tissue("hydroxyapatite")
+    return 1.0 / apatite.density_g_cm3 * effective_attenuation(apatite, kvp) / effective_attenuation(water, kvp)
+
+
+@pytest.mark.parametrize(("kvp", "slope"), [(80, 2.19), (100, 1.86), (120, 1.67), (140, 1.54)])
+def test_hydroxyapatite_adds(kvp, slope):
+    """spekpy 2.5.4 and xraydb 4.5.8."""
+    assert apatite_slope(kvp) == pytest.approx(slope, rel=0.02)
+
+
+def half_value_layer(kvp):
+    """Aluminium that halves the tube's air kerma, mm; mass energy-absorption of air from NIST SRD 126, cm^2/g."""
+    at = np.log([10.0, 15, 20, 30, 40, 50, 60, 80, 100, 150])
+    air = np.log([4.742, 1.334, 0.5389, 0.1537, 0.06833, 0.04098, 0.03041, 0.02407, 0.02325, 0.02496])
+    energy, fluence = tube_output(kvp)
+    kerma = energy * fluence * np.exp(np.interp(np.log(energy), at, air))
+    aluminium = resolve(Material(composition={"Al": 1.0}, density_g_cm3=2.699), name="aluminium")
+    mm = np.linspace(0.0, 15.0, 3001)
+    passed = np.exp(-np.outer(mm, 0.1 * linear_attenuation(aluminium, energy))) @ kerma / kerma.sum()
+    return np.interp(-0.5, -passed, mm)
+
+
+@pytest.mark.parametrize(("kvp", "expected"), [(80, 5.61), (100, 6.86), (120, 7.92), (140, 8.85)])
+def test_half_value_layer_of_the_spectra(kvp, expected):
+    """spekpy 2.5.4."""
+    assert half_value_layer(kvp) == pytest.approx(expected, rel=0.01)
 
 
 def test_water_attenuation_against_nist():

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.render.mr import MR, train
+from engine.render.mr import MR, flow, train
 from engine.render.mr.contrast import nulling_ti
 from engine.render.mr.sequence import SEQUENCES, Sequence, Timing, register
 from engine.render.mr.sequences import bssfp, diffusion, fast_spin_echo, gradient_echo, inversion_recovery, mprage
@@ -260,3 +260,52 @@ def test_a_sequence_has_one_name():
     with pytest.raises(ValueError, match="'t1w' is registered twice"):
         register(Sequence("t1w", se.signal, Timing(500, 15)))
     assert {"t1w", "t2w", "pd", "fse", "flair", "stir", "mprage", "spgr", "t2star", "bssfp", "dwi"} == set(SEQUENCES)
+
+
+# --- flow -------------------------------------------------------------------------------------------------------------
+
+
+def flowing(speed, slice_mm=5.0):
+    """Blood of 1441 and 290 ms that flows."""
+    one = np.ones(1)
+    return Spins(1441 * one, 290 * one, 250 * one, one, 0 * one, speed * one, slice_mm)
+
+
+@pytest.mark.parametrize("speed", [20.0, 150.0, 600.0])
+def test_laminar_flow_leaves_the_slice(speed):
+    """Against spins of a paraboloid of speeds that begin anywhere in the slice."""
+    rng = np.random.default_rng(1)
+    at, radius = rng.uniform(0, 5, 400_000), np.sqrt(rng.uniform(0, 1, 400_000))
+    inside = (at + 2 * speed * (1 - radius**2) * 0.02 < 5).mean()
+    assert flow.stays(np.array([speed]), 20.0, 5.0)[0] == pytest.approx(inside, abs=3e-3)
+
+
+@pytest.mark.parametrize(("speed", "degrees", "tr"), [(30.0, 70.0, 40.0), (10.0, 120.0, 33.0), (200.0, 15.0, 10.0)])
+def test_blood_comes_in_fresh(speed, degrees, tr):
+    """Against blood that is followed through the slice, pulse by pulse."""
+    found = gradient_echo.signal(flowing(speed), Timing(tr, 1e-6, flip_deg=degrees))[0, 0].real
+    at = (np.arange(20_000) + 0.5) / 20_000 * 5.0
+    met = np.floor(at / (speed * tr * 1e-3)).astype(int)
+    before = [1.0]
+    for _ in range(met.max()):
+        before.append(1 - (1 - before[-1] * np.cos(np.radians(degrees))) * np.exp(-tr / 1441))
+    assert found == pytest.approx(np.sin(np.radians(degrees)) * np.array(before)[met].mean(), abs=1e-3)
+
+
+def test_blood_at_rest_is_tissue():
+    for sequence in SEQUENCES.values():
+        still = Spins(*(np.array([v]) for v in (1441.0, 290.0, 250.0, 1.0, 0.0)))
+        assert sequence.signal(flowing(0.0), sequence.timing) == pytest.approx(sequence.signal(still, sequence.timing))
+
+
+@pytest.mark.parametrize("field_t", [0.55, 1.5, 3.0])
+def test_flowing_blood_is_dark_in_spin_echoes_and_bright_in_gradient_echoes(field_t):
+    moving = resolve(Material(like="blood", flow_mm_s=200))
+    for name in ("t1w", "t2w", "pd", "fse", "stir", "dwi"):
+        blood, muscle = MR(sequence=name, field_t=field_t).signals([moving, tissue("muscle")])
+        assert abs(blood) < 0.15 * abs(muscle), name
+    for name in ("spgr", "bssfp"):
+        blood, muscle = MR(sequence=name, field_t=field_t).signals([moving, tissue("muscle")])
+        assert blood > 1.5 * muscle, name
+    thick, thin = (MR(sequence="spgr", tr_ms=10, slice_mm=mm).signals([moving])[0] for mm in (40, 3))
+    assert thin > 1.5 * thick

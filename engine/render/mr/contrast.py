@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from engine.render.mr.flow import SLICE_MM
 from engine.render.mr.sequence import Sequence, Timing
 from engine.render.mr.spins import FAT_PPM, HZ_T_PPM, Spins
 from engine.tissue import Tissue, load_table
@@ -20,7 +21,8 @@ Part = Literal["water", "fat"]
 
 @dataclass(frozen=True)
 class Contrast:
-    """A sequence with its timing, at a field strength in tesla; `fat_saturation` takes away that share of fat's signal.
+    """A sequence with its timing, at a field strength in tesla; `fat_saturation` takes away that share of fat's signal,
+    and blood flows through slices of `slice_mm`.
 
     Fat and water of one tissue relax alike, with the tissue's times.
     """
@@ -29,6 +31,7 @@ class Contrast:
     timing: Timing
     field_t: float
     fat_saturation: float = 0.0
+    slice_mm: float = SLICE_MM
 
     @property
     def fat_hz(self) -> float:
@@ -37,7 +40,7 @@ class Contrast:
 
     def echoes(self, tissues: Many[Tissue], part: Part, off_hz: float = 0.0) -> np.ndarray:
         """Complex signal `[tissue, echo]` of one part of each tissue where the field is off by `off_hz`."""
-        spins = Spins.of(tissues, self.field_t).at(off_hz + self._shift(part))
+        spins = Spins.of(tissues, self.field_t, self.slice_mm).at(off_hz + self._shift(part))
         return self._density(tissues, part)[:, None] * self.sequence.signal(spins, self.timing).astype(complex)
 
     def whole(self, tissues: Many[Tissue]) -> np.ndarray:
@@ -61,7 +64,7 @@ class Contrast:
         return np.tile(np.exp(1j * turn), (len(tissues), 1))
 
     def _over_field(self, tissues: Many[Tissue], part: Part, at_hz: np.ndarray) -> np.ndarray:
-        spins = Spins.of(tissues, self.field_t).every(at_hz + self._shift(part))
+        spins = Spins.of(tissues, self.field_t, self.slice_mm).every(at_hz + self._shift(part))
         return self.sequence.signal(spins, self.timing).reshape(len(tissues), len(at_hz)).astype(complex)
 
     def _shift(self, part: Part) -> float:

@@ -19,6 +19,7 @@ from engine.render.mr.coils import Coils
 from engine.render.mr.contrast import BRIGHTEST, Contrast, Part, nulling_ti
 from engine.render.mr.encode import Encoding
 from engine.render.mr.field import BAND_HZ, dephasing, off_resonance, steps
+from engine.render.mr.flow import SLICE_MM
 from engine.render.mr.layer import Layer, layers
 from engine.render.mr.motion import encoding
 from engine.render.mr.sampling import Sampling
@@ -170,7 +171,7 @@ class MR(Protocol):
         """The signal of each tissue."""
         sequence = SEQUENCES[self.sequence]
         saturation = sequence.fat_saturation if self.fat_saturation is None else self.fat_saturation
-        return Contrast(sequence, self.timing(), self.field_t, saturation)
+        return Contrast(sequence, self.timing(), self.field_t, saturation, self.slice_mm or SLICE_MM)
 
     def signals(self, tissues: Sequence[Tissue]) -> list[float]:
         """Signal of each tissue, scaled so that the brightest tissue of the table has 1000; signed without phase."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.render.mr import train
+from engine.render.mr import flow, train
 from engine.render.mr.sequence import Order, Sequence, Timing, register
 from engine.render.mr.spins import Spins
 
@@ -23,9 +23,13 @@ def prepared(spins: Spins, timing: Timing) -> np.ndarray:
 
 
 def signal(spins: Spins, timing: Timing) -> np.ndarray:
-    """The train's echoes by extended phase graphs (`engine.render.mr.train`), after perfect spoiling between trains."""
+    """The train's echoes by extended phase graphs (`engine.render.mr.train`), after perfect spoiling between trains.
+
+    Flowing blood loses what `flow.echo` says by the refocusing pulse before each.
+    """
     amplitudes = train.echoes(spins.t1_ms, spins.t2_ms, refocusing(timing), timing.echoes, spacing(timing))
-    return prepared(spins, timing)[:, None] * amplitudes
+    refocused_ms = spacing(timing) * (np.arange(timing.echoes) + 0.5)
+    return prepared(spins, timing)[:, None] * amplitudes * flow.echo(spins.speed[:, None], refocused_ms, spins.slice_mm)
 
 
 def spacing(timing: Timing) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.render.mr import flow
 from engine.render.mr.sequence import Sequence, Timing, register
 from engine.render.mr.sequences import fast_spin_echo
 from engine.render.mr.spins import Spins
@@ -22,7 +23,8 @@ def signal(spins: Spins, timing: Timing) -> np.ndarray:
         return fast_spin_echo.signal(spins, timing)
     tr, te, t1 = timing.tr_ms, timing.te_ms, spins.t1_ms
     recovered = 1.0 - 2.0 * np.exp(-timing.ti_ms / t1) + 2.0 * np.exp(-(tr - te / 2.0) / t1) - np.exp(-tr / t1)
-    return (recovered * np.exp(-te / spins.t2_ms))[:, None]
+    left = flow.echo(spins.speed, te / 2.0, spins.slice_mm)
+    return (left * recovered * np.exp(-te / spins.t2_ms))[:, None]
 
 
 def _register(name: str, tr_ms: float, te_ms: float, ti_ms: float, nulls: str | None) -> None:
