@@ -155,7 +155,7 @@ def protocols() -> None:
 @click.option("--modalities", callback=_words, default="ct,mr,us", show_default=True)
 @click.option("--protocol", "protocols", multiple=True, help="in place of the scenes' own; see viscera protocols")
 @click.option("--format", "layout", type=click.Choice(["nnunet", "sam2"]), default="nnunet", show_default=True)
-@click.option("--truth", callback=_words, default="", help="also write: coverage,organs,distance,normals")
+@click.option("--truth", callback=_words, default="", help="also write: coverage,organs,distance,normals,noiseless")
 @click.option("--phases", type=click.IntRange(min=2), help="phases of the scene's motion, written as 4-D files")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="processes")
 @_DEVICE

@@ -65,8 +65,19 @@ def moved(sample: Sample, phase: float) -> Sample:
     return replace(sample, scene=drawn, volume=volume, images=_scan(drawn, volume, tuple(sample.images)))
 
 
+def noiseless(sample: Sample) -> dict[str, Image]:
+    """The sample's images without the receiver's noise; all else is the same bit for bit."""
+    drawn, volume = sample.scene, sample.volume
+    return {name: protocol_of(drawn, name).noiseless().render(volume, _stream(drawn, name)) for name in sample.images}
+
+
 def _scan(drawn: Scene, volume: Volume, modalities: Sequence[str]) -> dict[str, Image]:
-    return {name: protocol_of(drawn, name).render(volume, Stream.of(drawn.seed, "image", name)) for name in modalities}
+    return {name: protocol_of(drawn, name).render(volume, _stream(drawn, name)) for name in modalities}
+
+
+def _stream(drawn: Scene, modality: str) -> Stream:
+    """Of an image's randomness."""
+    return Stream.of(drawn.seed, "image", modality)
 
 
 def protocol_of(drawn: Scene, modality: str) -> Protocol:

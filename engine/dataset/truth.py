@@ -5,6 +5,7 @@
 | `coverage` | coverage.nii.gz, under.nii.gz | share of its label in a voxel, 1/255; label of what fills the rest |
 | `organs` | organs.csv | a row for each structure with and without its children, see engine/measure.py |
 | `distance` | distance_STRUCTURE.nii.gz | mm to the surface in steps of 0.01, negative inside, +-327.67 at most |
+| `noiseless` | noiseless_MODALITY.nii.gz | the image without the receiver's noise (speckle stays), in float32 |
 | `normals` | normals_STRUCTURE.nii.gz | unit vector out of it (x, y, z on LPS+ axes), zero 2 voxels off its surface |
 
 Distances and normals are those of a structure with what lies inside it, and are written for every structure that has a
@@ -25,8 +26,8 @@ import torch
 from engine.atomic import write_text
 from engine.distance import directions, signed_distance
 from engine.formats import nifti
-from engine.generate import Sample
-from engine.io import write_labels
+from engine.generate import Sample, noiseless
+from engine.io import write_image, write_labels
 from engine.measure import COLUMNS, measure_organs
 from engine.volume import Volume
 
@@ -86,6 +87,11 @@ def _normals(folder: Path, sample: Sample, request: Request) -> None:
         _write(folder / f"normals_{name}.nii.gz", torch.round(vectors * _PARTS) / _PARTS, volume)
 
 
+def _noiseless(folder: Path, sample: Sample, request: Request) -> None:
+    for modality, image in noiseless(sample).items():
+        write_image(folder / f"noiseless_{modality}.nii.gz", image.data.cpu().numpy(), image.grid)
+
+
 def _surfaces(volume: Volume) -> Iterator[tuple[str, torch.Tensor]]:
     """Every structure that has a surface, and the signed distance to it."""
     for name in volume.names():
@@ -102,7 +108,13 @@ def _write(path: Path, values: torch.Tensor, volume: Volume, step: float = 1.0) 
 Writer = Callable[[Path, Sample, "Request"], None]
 
 #: Kinds of truth that `--truth` may name.
-TRUTHS: dict[str, Writer] = {"coverage": _coverage, "organs": _organs, "distance": _distance, "normals": _normals}
+TRUTHS: dict[str, Writer] = {
+    "coverage": _coverage,
+    "organs": _organs,
+    "distance": _distance,
+    "normals": _normals,
+    "noiseless": _noiseless,
+}
 
 
 def save(root: Path, sample: Sample, request: Request) -> None:

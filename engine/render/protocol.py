@@ -45,3 +45,7 @@ class Protocol(Strict):
     def render(self, volume: Volume, stream: Stream) -> Image:
         """The image of `volume`; all randomness comes from `stream`."""
         raise NotImplementedError
+
+    def noiseless(self) -> Protocol:
+        """The same scan without the receiver's noise; artefacts, texture and speckle stay, they are not noise."""
+        raise NotImplementedError

@@ -159,6 +159,17 @@ def test_truth_is_written_beside_either_layout(request_of, scene, layout):
     )
 
 
+def test_images_without_noise_differ_by_noise_alone(request_of):
+    request = request_of(count=1, truth=("noiseless",))
+    generate(request)
+    for channel, modality in enumerate(request.modalities):
+        image, grid = io.read_image(request.out / f"imagesTr/organs_0000_{channel:04d}.nii.gz")
+        clean, place = io.read_image(request.out / f"truth/organs_0000/noiseless_{modality}.nii.gz")
+        assert io.same_place(grid, place)
+        noise = image - clean
+        assert 0.0 < noise.std() < 0.2 * clean.std() and abs(noise.mean()) < 0.2 * noise.std() + 0.5
+
+
 def test_the_medulla_of_one_kidney_is_not_in_the_other(request_of):
     request = request_of(count=1)
     generate(request)
@@ -393,7 +404,7 @@ def test_folders_of_others_are_left_alone(request_of, tmp_path):
         ({"modalities": ("pet",)}, "modality 'pet' is unknown; use ct, mr, us"),
         ({"modalities": ("ct", "ct")}, "listed twice"),
         ({"modalities": ()}, "no modality"),
-        ({"truth": ("depth",)}, "truth 'depth' is unknown; use coverage, organs, distance, normals"),
+        ({"truth": ("depth",)}, "truth 'depth' is unknown; use coverage, organs, distance, normals, noiseless"),
         ({"truth": ("organs", "organs")}, "kind of truth is listed twice"),
         ({"layout": "dicom"}, "format 'dicom' is unknown; use nnunet, sam2"),
         ({"scenes": ()}, "no scene"),

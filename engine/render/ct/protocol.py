@@ -92,6 +92,9 @@ class CT(Protocol):
                 )
         return self
 
+    def noiseless(self) -> CT:
+        return self.model_copy(update={"noise_hu": 0.0, "mas": None, "patient_mm": None})
+
     def render(self, volume: Volume, stream: Stream) -> Image:
         """The CT image of `volume`, clipped to what 12 bits hold (-1024 to 3071 HU) or to the extended range.
 

@@ -177,6 +177,9 @@ class MR(Protocol):
         """Signal of each tissue, scaled so that the brightest tissue of the table has 1000; signed without phase."""
         return self.contrast.signals(tissues)
 
+    def noiseless(self) -> MR:
+        return self.model_copy(update={"noise_percent": 0.0})
+
     def render(self, volume: Volume, stream: Stream) -> Image:
         """The magnitude image of `volume`. Signed signals, not relaxation times, add up in a shared voxel."""
         noise = BRIGHTEST * self.noise_percent / 100.0

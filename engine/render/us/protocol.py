@@ -107,6 +107,9 @@ class US(Protocol):
         None, description="middle of the probe's face (x, y), mm from the volume's middle, instead of the skin"
     )
 
+    def noiseless(self) -> US:
+        return self.model_copy(update={"noise_db": None})
+
     def render(self, volume: Volume, stream: Stream) -> Image:
         """The B-mode picture of `volume`; raises UserError where the probe has no place to stand."""
         pose, focus, lattice = self._stand(volume)
