@@ -8,6 +8,8 @@ import SimpleITK as sitk
 from trainer.prompts import Prompt
 from trainer.slices import AXES
 
+ELLIPSE, REGION, COPY = "ellipse in the box", "region growing", "slice copied"
+
 _MULTIPLIER = 2.5  # grey values within this many standard deviations of the region's mean belong to it
 _ITERATIONS = 4
 _RADIUS = 1  # voxels around the click that start the region

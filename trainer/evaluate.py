@@ -19,16 +19,17 @@ import numpy as np
 from engine.atomic import write_text
 from engine.errors import UserError
 from engine.picture import grey, montage, overlay, window_of, write_png
-from trainer.baselines import grow_region, inscribed, seed_of
+from trainer.baselines import ELLIPSE, REGION, grow_region, inscribed, seed_of
 from trainer.cases import Case, Folder
 from trainer.metrics import dice, iou
 from trainer.model import Model
-from trainer.prompts import Prompt, prompt_of
+from trainer.prompts import Prompt
+from trainer.protocols import prompt_of
 from trainer.segmenter import Segmenter
 from trainer.slices import AXES
 
 PROTOCOLS = ("box", "click")
-MODEL, RIVAL, ELLIPSE, REGION = "model", "baseline model", "ellipse in the box", "region growing"
+MODEL, RIVAL = "model", "baseline model"
 _TRUTH_COLOR, _MODEL_COLOR = "#e69f00", "#56b4e9"
 _PICTURES = 12
 _TILE = 320  # pixels of a tile's longer edge, about

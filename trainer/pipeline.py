@@ -30,7 +30,7 @@ from trainer.evaluate import evaluate
 from trainer.loop import train
 from trainer.model import Model, build
 from trainer.plan import Pipeline
-from trainer.prompts import prompt_of
+from trainer.protocols import prompt_of
 
 #: As `data.dataset` of a training configuration: the dataset that the pipeline generates.
 GENERATED = "generated"
