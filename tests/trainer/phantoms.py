@@ -40,6 +40,20 @@ def write_dataset(folder, count=3, empty=False):
     return folder
 
 
+def write_real(folder, count=2, spacing_mm=(1.0, 1.0, 2.0), modality="MR", mask_quality="expert", **header):
+    """A set of scans: ball cases in images/ and labels/."""
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True)
+    for i in range(count):
+        case = ball_case(seed=i, spacing=spacing_mm)
+        write_image(folder / "images" / f"ball_{i}.nii.gz", case.image, case.grid)
+        write_labels(folder / "labels" / f"ball_{i}.nii.gz", case.labels, case.grid)
+    labels = {"1": "shell", "2": "core", "7": "absent"}
+    content = {"modality": modality, "dim": 3, "labels": labels, "mask_quality": mask_quality, **header}
+    (folder / "dataset.json").write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
+    return folder
+
+
 SCENE = """
 viscera: 1
 name: pair
