@@ -286,7 +286,7 @@ def _list_protocols(context: click.Context, _option: Any, asked: bool) -> None:
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="where models run")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="folder for tables and pictures")
 def evaluate(
-    model: Path, data: Path, names: tuple[str, ...], baseline: Path | None, device: str, **options: Any
+    model: Path, data: Path, names: tuple[str, ...], baseline: Path | None, device: str, out: Path, **options: Any
 ) -> None:
     """Score MODEL on DATA.
 
@@ -305,8 +305,9 @@ def evaluate(
     for one in models:
         one.network.to(place)
     rival = models[1] if baseline else None
-    found = run(models[0], data, tuple(PROTOCOLS) if names == ("all",) else names, rival=rival, **options)
-    click.echo(found.markdown())
+    found = run(models[0], data, tuple(PROTOCOLS) if names == ("all",) else names, out, rival=rival, **options)
+    click.echo(found.markdown(("modality",)))
+    click.echo(f"{out}: all tables and pictures")
 
 
 @cli.command()

@@ -62,7 +62,7 @@ def evaluate(
 ) -> Report:
     """Score a model on a dataset, on a folder of datasets or on cases.
 
-    A case that cannot be read is said on standard error and skipped.
+    A case that cannot be read is said on standard error and skipped. Ctrl-C writes what was found until then.
 
     Args:
         protocols: names of `PROTOCOLS`.
@@ -84,14 +84,18 @@ def evaluate(
     if baselines:
         models[UNTRAINED] = untrained or fresh(model)
     run = _Run({name: Segmenter(each) for name, each in models.items()}, asked, baselines, tolerance)
-    run.go(data)
+    try:
+        run.go(data)
+    except KeyboardInterrupt:
+        run.skipped.append("everything after this: stopped by the user")
+        if run.scores and out is not None:
+            run.write(Path(out))
+        raise
     if not run.scores:
         raise UserError("nothing to evaluate: " + ("; ".join(run.skipped[:5]) or "there is no case with a structure"))
-    report = Report(tuple(run.scores), tuple(run.skipped), tolerance)
     if out is not None:
-        report.write(Path(out))
-        run.album.write(Path(out))
-    return report
+        run.write(Path(out))
+    return run.report
 
 
 def fresh(model: Model) -> Model:
@@ -114,6 +118,16 @@ class _Run:
         self.scores: list[Score] = []
         self.skipped: list[str] = []
         self.album = Album()
+
+    @property
+    def report(self) -> Report:
+        """Of what was found so far."""
+        return Report(tuple(self.scores), tuple(self.skipped), self.tolerance)
+
+    def write(self, out: Path) -> None:
+        """Write tables and pictures of what was found so far."""
+        self.report.write(out)
+        self.album.write(out)
 
     def go(self, data: str | Path | Iterable[Case]) -> None:
         """Score every structure of every case, with a bar of progress."""

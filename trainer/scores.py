@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from engine.atomic import write_text
-from trainer.baselines import BASELINES
+from trainer.baselines import BASELINES, COPY
 from trainer.metrics import TOLERANCE
 from trainer.protocols import PROTOCOLS
 from trainer.statistics import by_case, holm, interval, signed_rank
@@ -28,6 +28,7 @@ TESTED = ("slice_dice", "volume_dice")
 LEVELS = ("structure", "dataset", "modality")
 
 _ALL = "all"
+_SAID = {"structure": "set and structure", "dataset": "set", "modality": "modality"}
 _METHODS = (MODEL, RIVAL, UNTRAINED, *BASELINES)
 
 
@@ -170,30 +171,34 @@ class Report:
                 groups.setdefault(Group.of(score, level), []).append(score)
         return list(groups.items())
 
-    def markdown(self) -> str:
-        """The tables; sets whose masks no expert made are apart."""
+    def markdown(self, levels: Sequence[str] = LEVELS) -> str:
+        """The tables of some `LEVELS`; sets whose masks no expert made are apart."""
         lines = ["# Scores", "", *_explained(self.tolerance)]
         for expert in (True, False):
             if any(score.expert == expert for score in self.scores):
                 lines += (
                     [] if expert else ["", "# Masks that are not an expert's", "", "Kept out of all figures above."]
                 )
-                lines += self._section(expert)
+                lines += self._section(expert, levels)
         if self.skipped:
             lines += ["", "## Skipped", "", *(f"- {note}" for note in self.skipped)]
         return "\n".join(lines) + "\n"
 
-    def _section(self, expert: bool) -> list[str]:
+    def _section(self, expert: bool, levels: Sequence[str]) -> list[str]:
         rows = [row for row in self.rows if row.group.expert == expert]
-        structures = {row.group.structure for row in rows if row.group.level == "structure"}
-        lines = ["", "## By set and structure", "", *_table(_MEANS, _of_level(rows, "structure"))]
-        if len(structures) > 1:
-            lines += ["", "## By set", "", *_table(_MEANS, _of_level(rows, "dataset"))]
-        lines += ["", "## By modality", "", *_table(_MEANS, _of_level(rows, "modality"))]
-        comparisons = [c for c in self.comparisons if c.group.expert == expert]
-        for level, said in (("modality", "by modality"), ("dataset", "by set")):
-            if chosen := _of_level(comparisons, level):
-                lines += ["", f"## The model against the others, {said}", "", *_table(_TESTS, chosen)]
+        tests: dict[tuple[Group, str, str], dict[str, Comparison]] = {}
+        for c in self.comparisons:
+            if c.group.expert == expert and c.cases > 1:
+                tests.setdefault((c.group, c.protocol, c.against), {})[c.figure] = c
+        lines: list[str] = []
+        for level in levels:
+            if level == "structure" or level == "modality" or len({row.group.structure for row in rows}) > 2:
+                shown = [row for row in rows if row.group.level == level]
+                lines += ["", f"## By {_SAID[level]}", "", *_table(_MEANS, shown)]
+        for level in reversed(levels):
+            compared = [pair for (group, *_), pair in tests.items() if group.level == level]
+            if compared and level != "structure":
+                lines += ["", f"## The model against the others, by {_SAID[level]}", "", *_table(_TESTS, compared)]
         return lines
 
     def write(self, out: Path) -> None:
@@ -233,6 +238,8 @@ def _compared(group: Group, scores: list[Score], figure: str) -> list[Comparison
     """The model with every other method that was given the same prompts."""
     found: list[tuple[str, str, list[float]]] = []
     for (protocol, method), others in _attempts(scores).items():
+        if figure.startswith("slice") and PROTOCOLS[protocol].baseline == COPY:
+            continue  # the slice's mask is what is shown
         own = {_subject(s): getattr(s, figure) for s in scores if (s.protocol, s.method) == (protocol, MODEL)}
         pairs = [s for s in others if _subject(s) in own]
         if method != MODEL and pairs:
@@ -266,10 +273,6 @@ def _attempts(scores: Iterable[Score]) -> dict[tuple[str, str], list[Score]]:
     return {key: groups[key] for key in sorted(groups, key=_rank)}
 
 
-def _of_level(items: Sequence[Any], level: str) -> list[Any]:
-    return [item for item in items if item.group.level == level]
-
-
 def _explained(tolerance: float) -> list[str]:
     return [
         "Each structure is prompted on its largest slice; `slice` is measured there, `volume` after the mask was",
@@ -291,14 +294,25 @@ def _mean(name: str) -> Callable[[Row], str]:
 
 
 def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
+def _difference(figure: str) -> Callable[[dict[str, Comparison]], str]:
+    def cell(pair: dict[str, Comparison]) -> str:
+        return f"{pair[figure].difference:+.3f} (p {_p(pair[figure].corrected)})" if figure in pair else ""
+
+    return cell
+
+
+def _one(pair: dict[str, Comparison]) -> Comparison:
+    return next(iter(pair.values()))
 
 
 _GROUP: dict[str, Callable[[Any], str]] = {
-    "set": lambda item: item.group.dataset,
-    "structure": lambda item: item.group.structure,
-    "modality": lambda item: item.group.modality,
-    "protocol": lambda item: item.protocol,
+    "set": lambda row: row.group.dataset,
+    "structure": lambda row: row.group.structure,
+    "modality": lambda row: row.group.modality,
+    "protocol": lambda row: row.protocol,
 }
 _MEANS: dict[str, Callable[[Any], str]] = {
     **_GROUP,
@@ -308,14 +322,12 @@ _MEANS: dict[str, Callable[[Any], str]] = {
     "unit": lambda row: row.unit,
     "s": lambda row: f"{row.seconds:.2f}",
 }
+#: Of the comparisons with one method by their figure.
 _TESTS: dict[str, Callable[[Any], str]] = {
-    **_GROUP,
-    "figure": lambda test: test.figure.replace("_", " "),
-    "against": lambda test: test.against,
-    "cases": lambda test: str(test.cases),
-    "difference": lambda test: f"{test.difference:+.3f}",
-    "p": lambda test: _p(test.p),
-    "corrected": lambda test: _p(test.corrected),
+    **{name: lambda pair, cell=cell: cell(_one(pair)) for name, cell in _GROUP.items()},  # type: ignore[misc]
+    "against": lambda pair: _one(pair).against,
+    "cases": lambda pair: str(_one(pair).cases),
+    **{figure.replace("_", " "): _difference(figure) for figure in TESTED},
 }
 
 

@@ -161,6 +161,17 @@ def test_pictures_are_scored_in_pixels_and_not_by_mask(model):
     assert report.skipped == ("pictures: of single slices, so 'mask' leaves nothing to find",)
 
 
+def test_what_was_found_before_a_stop_is_written(model, tmp_path):
+    def cases():
+        yield ball_case(size=(24, 22, 3), name="first")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(model, cases(), ("box",), tmp_path, baselines=False)
+    content = json.loads((tmp_path / "scores.json").read_text())
+    assert {s["case"] for s in content["scores"]} == {"first"} and "stopped" in content["skipped"][-1]
+
+
 def test_only_empty_masks_cannot_be_evaluated(model):
     with pytest.raises(UserError, match="nothing to evaluate"):
         evaluate(model, [ball_case(empty=True)], ("box",))

@@ -85,4 +85,12 @@ def test_what_is_written_reads_back(tmp_path):
     assert [c["against"] for c in content["comparisons"]] == [ELLIPSE] * 6
     table = (tmp_path / "table.md").read_text()
     assert "| a | liver | ct | box | model | 1 | 0.800 |" in table
+    assert "against the others" not in table  # one case: nothing to test
     assert "## Skipped" in table and "- y: gone" in table
+
+
+def test_tests_are_in_the_tables():
+    scores = [_score(f"c{i}", v, m) for i in range(6) for v, m in ((0.8 + 0.01 * i, MODEL), (0.6, ELLIPSE))]
+    text = Report(tuple(scores)).markdown(("modality",))
+    assert "## By modality" in text and "## By set" not in text
+    assert "| ct | box | ellipse in the box | 6 | +0.225 (p = 0.031) | +0.225 (p = 0.031) |" in text
