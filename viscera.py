@@ -297,6 +297,7 @@ def evaluate(
     from trainer import weights
     from trainer.evaluate import evaluate as run
     from trainer.protocols import PROTOCOLS
+    from trainer.tables import markdown
 
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: this machine has none; use cpu")
@@ -306,7 +307,7 @@ def evaluate(
         one.network.to(place)
     rival = models[1] if baseline else None
     found = run(models[0], data, tuple(PROTOCOLS) if names == ("all",) else names, out, rival=rival, **options)
-    click.echo(found.markdown(("modality",)))
+    click.echo(markdown(found, ("modality",)))
     click.echo(f"{out}: all tables and pictures")
 
 

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from engine.errors import UserError
 from engine.random import Stream
-from trainer import folders
+from trainer import folders, tables
 from trainer.baselines import BASELINES
 from trainer.cases import Case
 from trainer.metrics import TOLERANCE, dice, iou, surfaces
@@ -126,7 +126,7 @@ class _Run:
 
     def write(self, out: Path) -> None:
         """Write tables and pictures of what was found so far."""
-        self.report.write(out)
+        tables.write(self.report, out)
         self.album.write(out)
 
     def go(self, data: str | Path | Iterable[Case]) -> None:

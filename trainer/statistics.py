@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -28,10 +29,16 @@ def interval(values: Sequence[float], cases: Sequence[Hashable]) -> tuple[float,
     if count < 2:
         return None
     sums, sizes = np.bincount(member, weights=values), np.bincount(member)
-    drawn = Stream.of(0, "bootstrap").generator().integers(count, size=(_DRAWS, count))
+    drawn = _drawn(count)
     means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
     low, high = np.quantile(means, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return float(low), float(high)
+
+
+@lru_cache(maxsize=64)
+def _drawn(count: int) -> np.ndarray:
+    """Which of `count` cases each bootstrap sample holds `[draws, count]`."""
+    return Stream.of(0, "bootstrap").generator().integers(count, size=(_DRAWS, count))
 
 
 def by_case(values: Iterable[float], cases: Iterable[Hashable]) -> list[float]:

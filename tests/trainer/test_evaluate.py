@@ -15,6 +15,7 @@ from trainer.metrics import dice
 from trainer.model import build
 from trainer.protocols import PROTOCOLS
 from trainer.scores import MODEL, RIVAL, UNTRAINED
+from trainer.tables import markdown
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_tables_and_pictures_are_written(everything):
     assert set(content["protocols"]) == set(PROTOCOLS)
     assert {row["level"] for row in content["table"]} == {"structure", "dataset", "modality"}
     table = (out / "table.md").read_text()
-    assert table == report.markdown()
+    assert table == markdown(report)
     assert table.count("\n| balls | ball | mr | ") == 3 * len(PROTOCOLS)
     assert Image.open(out / "overlays.png").size[0] > 100
     assert {file.stem for file in (out / "overlays").iterdir()} == set(PROTOCOLS)
@@ -126,7 +127,7 @@ def test_an_empty_structure_is_skipped_with_a_note(model):
     case = replace(case, structures={**case.structures, "gone": (9,)})
     report = evaluate(model, [case], ("click",), baselines=False)
     assert report.skipped == ("ball_mr: 'gone' is empty",)
-    assert "gone" in report.markdown()
+    assert "gone" in markdown(report)
 
 
 def test_a_folder_of_sets_is_scored_and_what_cannot_be_read_is_said(model, tmp_path, capsys):
@@ -143,7 +144,7 @@ def test_a_folder_of_sets_is_scored_and_what_cannot_be_read_is_said(model, tmp_p
     }
     assert len(report.skipped) == 2 and "ball_0.nii.gz" in report.skipped[1]
     assert capsys.readouterr().err.count("skipped: ") == 2
-    headline, apart = report.markdown().split("# Masks that are not an expert's")
+    headline, apart = markdown(report).split("# Masks that are not an expert's")
     assert "worse" not in headline and "| worse |" in apart
     (tmp_path / "scans" / "images" / "ball_1.nii.gz").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"nothing to evaluate: .*ball_0"):

@@ -1,28 +1,9 @@
-import json
-
 import numpy as np
 import pytest
 
+from tests.trainer.phantoms import score_of
 from trainer.baselines import ELLIPSE
-from trainer.scores import MODEL, UNTRAINED, Report, Score
-
-
-def _score(case, value, method=MODEL, structure="liver", dataset="a", modality="ct", unit="mm", **more):
-    figures = {f"{where}_{what}": value for where in ("slice", "volume") for what in ("dice", "iou", "nsd")}
-    return Score(
-        case=case,
-        modality=modality,
-        structure=structure,
-        protocol="box",
-        method=method,
-        slice_hd95=10 * (1 - value),
-        volume_hd95=20 * (1 - value),
-        seconds=more.pop("seconds", 1.0),
-        dataset=dataset,
-        unit=unit,
-        **figures,
-        **more,
-    )
+from trainer.scores import UNTRAINED, Report
 
 
 def _row(report, level, **wanted):
@@ -32,7 +13,7 @@ def _row(report, level, **wanted):
 
 
 def test_means_are_over_cases_and_seconds_the_median():
-    report = Report(tuple(_score(f"c{i}", v, seconds=s) for i, (v, s) in enumerate([(0.2, 1), (0.6, 2), (0.7, 30)])))
+    report = Report(tuple(score_of(f"c{i}", v, seconds=s) for i, (v, s) in enumerate([(0.2, 1), (0.6, 2), (0.7, 30)])))
     row = _row(report, "structure")
     assert (row["cases"], row["slice_dice"], row["seconds"]) == (3, 0.5, 2)
     assert row["volume_hd95"] == pytest.approx(10)
@@ -40,7 +21,7 @@ def test_means_are_over_cases_and_seconds_the_median():
 
 
 def test_a_modality_gathers_sets_but_not_masks_of_other_quality():
-    scores = [_score("x", 0.8), _score("x", 0.4, dataset="b"), _score("y", 0.1, dataset="c", expert=False)]
+    scores = [score_of("x", 0.8), score_of("x", 0.4, dataset="b"), score_of("y", 0.1, dataset="c", expert=False)]
     report = Report(tuple(scores))
     assert _row(report, "modality", expert=True)["slice_dice"] == pytest.approx(0.6)
     assert _row(report, "modality", expert=True)["cases"] == 2  # of the same name, in two sets
@@ -49,7 +30,7 @@ def test_a_modality_gathers_sets_but_not_masks_of_other_quality():
 
 
 def test_millimetres_and_pixels_are_not_averaged():
-    report = Report((_score("x", 0.8), _score("y", 0.0, dataset="b", unit="px")))
+    report = Report((score_of("x", 0.8), score_of("y", 0.0, dataset="b", unit="px")))
     row = _row(report, "modality")
     assert (row["unit"], row["slice_dice"], row["slice_nsd"]) == ("mm", 0.4, 0.8)
     assert row["slice_hd95"] == pytest.approx(2.0)
@@ -61,9 +42,9 @@ def test_the_model_is_tested_against_every_other_method():
     scores = []
     for i in range(8):
         for structure in ("liver", "spleen"):
-            scores.append(_score(f"c{i}", 0.8 + 0.01 * rng.random(), structure=structure))
-            scores.append(_score(f"c{i}", 0.7 + 0.01 * rng.random(), ELLIPSE, structure))
-            scores.append(_score(f"c{i}", 0.8 + 0.01 * rng.random(), UNTRAINED, structure))
+            scores.append(score_of(f"c{i}", 0.8 + 0.01 * rng.random(), structure=structure))
+            scores.append(score_of(f"c{i}", 0.7 + 0.01 * rng.random(), ELLIPSE, structure))
+            scores.append(score_of(f"c{i}", 0.8 + 0.01 * rng.random(), UNTRAINED, structure))
     found = [c for c in Report(tuple(scores)).comparisons if c.group.level == "modality" and c.figure == "slice_dice"]
     assert [c.against for c in found] == [UNTRAINED, ELLIPSE]
     untrained, ellipse = found
@@ -73,24 +54,6 @@ def test_the_model_is_tested_against_every_other_method():
 
 
 def test_only_shared_subjects_are_compared():
-    scores = (_score("x", 0.8), _score("y", 0.8), _score("y", 0.5, ELLIPSE))
+    scores = (score_of("x", 0.8), score_of("y", 0.8), score_of("y", 0.5, ELLIPSE))
     (found,) = [c for c in Report(scores).comparisons if c.group.level == "dataset" and c.figure == "volume_dice"]
     assert found.cases == 1 and found.difference == pytest.approx(0.3)
-
-
-def test_what_is_written_reads_back(tmp_path):
-    Report((_score("x", 0.8), _score("x", 0.5, ELLIPSE)), ("y: gone",)).write(tmp_path)
-    content = json.loads((tmp_path / "scores.json").read_text())
-    assert content["skipped"] == ["y: gone"] and content["tolerance"] == 2.0
-    assert [c["against"] for c in content["comparisons"]] == [ELLIPSE] * 6
-    table = (tmp_path / "table.md").read_text()
-    assert "| a | liver | ct | box | model | 1 | 0.800 |" in table
-    assert "against the others" not in table  # one case: nothing to test
-    assert "## Skipped" in table and "- y: gone" in table
-
-
-def test_tests_are_in_the_tables():
-    scores = [_score(f"c{i}", v, m) for i in range(6) for v, m in ((0.8 + 0.01 * i, MODEL), (0.6, ELLIPSE))]
-    text = Report(tuple(scores)).markdown(("modality",))
-    assert "## By modality" in text and "## By set" not in text
-    assert "| ct | box | ellipse in the box | 6 | +0.225 (p = 0.031) | +0.225 (p = 0.031) |" in text
