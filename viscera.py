@@ -258,19 +258,57 @@ def train(config: Path, overrides: tuple[str, ...]) -> None:
     click.echo(f"model: {done.model} (step {done.step})")
 
 
+def _list_protocols(context: click.Context, _option: Any, asked: bool) -> None:
+    if not asked or context.resilient_parsing:
+        return
+    from trainer.protocols import PROTOCOLS
+
+    click.echo("\n".join(f"{name:18}{p.says}; beside it: {p.baseline}" for name, p in PROTOCOLS.items()))
+    context.exit()
+
+
 @cli.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--protocol", "protocols", callback=_words, default="box,click", show_default=True)
-@click.option("--baseline", type=click.Path(path_type=Path), help="another model, scored on the same prompts")
+@click.option(
+    "--protocol",
+    "names",
+    callback=_words,
+    default="box,click",
+    show_default=True,
+    help="names from --protocols, or all",
+)
+@click.option(
+    "--protocols", is_flag=True, is_eager=True, expose_value=False, callback=_list_protocols, help="list them"
+)
+@click.option("--baseline", type=click.Path(path_type=Path), help="another model (SAM 2), scored on the same prompts")
+@click.option("--tolerance", type=float, default=2.0, show_default=True, help="of NSD, in mm or pixels")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="where models run")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="folder for tables and pictures")
-def evaluate(model: Path, data: Path, baseline: Path | None, **options: Any) -> None:
-    """Score MODEL on the image and label pairs of DATA."""
+def evaluate(
+    model: Path, data: Path, names: tuple[str, ...], baseline: Path | None, device: str, out: Path, **options: Any
+) -> None:
+    """Score MODEL on DATA.
+
+    DATA is a dataset as generate writes it, a set of scans (images/, labels/, dataset.json), or a folder of these.
+    """
+    import torch
+
     from trainer import weights
     from trainer.evaluate import evaluate as run
+    from trainer.protocols import PROTOCOLS
+    from trainer.tables import markdown
 
-    rival = weights.load(baseline) if baseline else None
-    click.echo(run(weights.load(model), data, rival=rival, **options).markdown())
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: this machine has none; use cpu")
+    place = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    models = [weights.load(path) for path in (model, baseline) if path is not None]
+    for one in models:
+        one.network.to(place)
+    rival = models[1] if baseline else None
+    found = run(models[0], data, tuple(PROTOCOLS) if names == ("all",) else names, out, rival=rival, **options)
+    click.echo(markdown(found, ("modality",)))
+    click.echo(f"{out}: all tables and pictures")
 
 
 @cli.command()

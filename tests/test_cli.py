@@ -161,6 +161,12 @@ def test_gallery_draws_one_sheet(run, scene, tmp_path, offscreen):
         assert picture.width > 5 * 320
 
 
+def test_protocols_are_listed_without_a_model(run):
+    code, out, _ = run("evaluate", "--protocols")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()][:3] == ["box", "click", "clicks-1p2n"]
+
+
 def test_missing_inputs_of_the_trainer_are_named(run, tmp_path):
     for command in (
         ["train", tmp_path / "no.yaml"],

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import SimpleITK as sitk
 
-from trainer.prompts import Prompt
+from trainer.prompts import Prompt, box_around
 from trainer.slices import AXES
+
+ELLIPSE, REGION, COPY = "ellipse in the box", "region growing", "slice copied"
 
 _MULTIPLIER = 2.5  # grey values within this many standard deviations of the region's mean belong to it
 _ITERATIONS = 4
@@ -31,6 +35,44 @@ def inscribed(mask: np.ndarray) -> np.ndarray:
     positions = np.nonzero(mask)
     low, high = (tuple(float(pick(p)) for p in positions) for pick in (np.min, np.max))
     return ellipsoid(mask.shape, low, high)
+
+
+def ellipse_in_box(image: np.ndarray, truth: np.ndarray, prompt: Prompt) -> tuple[np.ndarray, np.ndarray]:
+    """The ellipse in the prompt's box; in the volume the ellipsoid in the structure's box, moved as the prompt's was.
+
+    It is told the structure's true extent along every axis, which no model is.
+    """
+    left, top, right, bottom = prompt.box or box_around(truth[prompt.index])
+    on_slice = ellipsoid(truth.shape[1:], (top, left), (bottom, right))
+    moved = np.subtract((left, top, right, bottom), box_around(truth[prompt.index]))
+    z, y, x = np.nonzero(truth)
+    low = (float(z.min()), y.min() + moved[1], x.min() + moved[0])
+    high = (float(z.max()), y.max() + moved[3], x.max() + moved[2])
+    return on_slice, ellipsoid(truth.shape, low, high)
+
+
+def region_about_click(image: np.ndarray, truth: np.ndarray, prompt: Prompt) -> tuple[np.ndarray, np.ndarray]:
+    """The region grown from the prompt's first click: on its slice alone, and in the volume."""
+    z, y, x = seed_of(prompt)
+    on_slice = grow_region(image[z], (y, x))
+    return on_slice, on_slice[None] if len(image) == 1 else grow_region(image, (z, y, x))
+
+
+def slice_copied(image: np.ndarray, truth: np.ndarray, prompt: Prompt) -> tuple[np.ndarray, np.ndarray]:
+    """The prompted slice's true mask on every slice of the structure's true extent."""
+    on_slice = truth[prompt.index]
+    there = np.nonzero(truth.any(axis=(1, 2)))[0]
+    volume = np.zeros_like(truth)
+    volume[there.min() : there.max() + 1] = on_slice
+    return on_slice, volume
+
+
+#: What each makes of an image and a true mask `[z, y, x]` and a prompt across z: masks `[y, x]` and `[z, y, x]`.
+BASELINES: dict[str, Callable[[np.ndarray, np.ndarray, Prompt], tuple[np.ndarray, np.ndarray]]] = {
+    ELLIPSE: ellipse_in_box,
+    REGION: region_about_click,
+    COPY: slice_copied,
+}
 
 
 def grow_region(image: np.ndarray, seed: tuple[int, ...]) -> np.ndarray:

@@ -30,6 +30,9 @@ class Case:
         image: float32 `[z, y, x]`.
         labels: integers `[z, y, x]`.
         structures: the labels whose union is a structure, by name.
+        dataset: where it comes from, for tables.
+        expert: whether the labels are the truth, or an expert's word for it; a model's predictions are neither.
+        nominal: whether the grid's spacing is made up, so that distances in mm mean nothing.
     """
 
     name: str
@@ -38,6 +41,26 @@ class Case:
     image: np.ndarray
     labels: np.ndarray
     structures: Mapping[str, tuple[int, ...]]
+    dataset: str = ""
+    expert: bool = True
+    nominal: bool = False
+
+    @property
+    def flat(self) -> bool:
+        """Whether it is a single slice."""
+        return self.grid.size[2] == 1
+
+    @property
+    def unit(self) -> str:
+        """What distances are measured in: `mm`, or `px` (columns of a slice) where millimetres are not known."""
+        return "px" if self.nominal or self.flat else "mm"
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Of z, y and x, in `unit`."""
+        x, y, z = self.grid.spacing
+        pixel = x if self.unit == "px" else 1.0
+        return z / pixel, y / pixel, x / pixel
 
     def mask(self, structure: str) -> np.ndarray:
         """Boolean `[z, y, x]`."""
@@ -119,7 +142,7 @@ class Folder:
         name, channel = self.entries[index]
         image, labels, grid = read_pair(self._image(name, channel), self.path / "labelsTr" / f"{name}{self.ending}")
         modality = self.channels[channel]
-        return Case(f"{name}_{modality}", modality, grid, image, labels, self.structures)
+        return Case(f"{name}_{modality}", modality, grid, image, labels, self.structures, self.path.resolve().name)
 
     def _image(self, name: str, channel: int) -> Path:
         return self.path / "imagesTr" / f"{name}_{channel:04d}{self.ending}"

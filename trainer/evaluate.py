@@ -1,222 +1,253 @@
-"""Evaluation: prompts from true masks, Dice by structure beside baselines that need no learning.
+"""Evaluation: prompts from true masks, the model beside baselines, on whatever datasets there are.
 
-Each structure is prompted once, on its largest slice across the axis. `slice` is the overlap there, `volume` that of
-the mask carried through the whole volume.
+What is prompted is in `protocols`, what is measured in `metrics`, what is concluded in `scores`. Slices are across z.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from engine.atomic import write_text
 from engine.errors import UserError
-from engine.picture import grey, montage, overlay, window_of, write_png
-from trainer.baselines import grow_region, inscribed, seed_of
-from trainer.cases import Case, Folder
-from trainer.metrics import dice, iou
-from trainer.model import Model
-from trainer.prompts import Prompt, prompt_of
-from trainer.segmenter import Segmenter
-from trainer.slices import AXES
+from engine.random import Stream
+from trainer import folders, tables
+from trainer.baselines import BASELINES
+from trainer.cases import Case
+from trainer.metrics import TOLERANCE, dice, iou, surfaces
+from trainer.model import Model, build
+from trainer.overlays import Album
+from trainer.prompts import Prompt
+from trainer.protocols import PROTOCOLS, Protocol, correction, prompt_of, protocol_of
+from trainer.scores import MODEL, RIVAL, UNTRAINED, Report, Score
+from trainer.segmenter import Segmenter, Session
 
-PROTOCOLS = ("box", "click")
-MODEL, RIVAL, ELLIPSE, REGION = "model", "baseline model", "ellipse in the box", "region growing"
-_TRUTH_COLOR, _MODEL_COLOR = "#e69f00", "#56b4e9"
-_PICTURES = 12
-_TILE = 320  # pixels of a tile's longer edge, about
-
-
-@dataclass(frozen=True)
-class Score:
-    """How well one method found one structure of one case."""
-
-    case: str
-    modality: str
-    structure: str
-    protocol: str
-    method: str
-    slice_dice: float
-    volume_dice: float
-    volume_iou: float
-    seconds: float
+_SEED = 0  # of what protocols draw, and of the untrained model
 
 
 @dataclass(frozen=True)
-class Report:
-    """Everything an evaluation found.
+class Attempt:
+    """What one method made of a prompt.
 
     Args:
-        scores: one for each case, structure, protocol and method.
-        skipped: what could not be scored, and why.
+        prompt: corrections included.
+        on_slice: boolean `[y, x]` of the prompted slice.
+        volume: boolean `[z, y, x]`.
+        seconds: it took.
     """
 
-    scores: tuple[Score, ...]
-    skipped: tuple[str, ...]
-
-    def table(self) -> list[dict[str, object]]:
-        """Means over cases by structure, protocol and method, in the order in which they were found."""
-        groups: dict[tuple[str, str, str], list[Score]] = {}
-        for s in self.scores:
-            groups.setdefault((s.structure, s.protocol, s.method), []).append(s)
-        return [
-            {
-                "structure": structure,
-                "protocol": protocol,
-                "method": method,
-                "cases": len(group),
-                "slice_dice": round(float(np.mean([s.slice_dice for s in group])), 4),
-                "volume_dice": round(float(np.mean([s.volume_dice for s in group])), 4),
-                "seconds": round(float(np.mean([s.seconds for s in group])), 3),
-            }
-            for (structure, protocol, method), group in groups.items()
-        ]
-
-    def markdown(self) -> str:
-        """The table as Markdown, with a note on what was skipped."""
-        rows = self.table()
-        keys = list(rows[0])
-        lines = ["| " + " | ".join(k.replace("_", " ") for k in keys) + " |", "|" + " --- |" * len(keys)]
-        lines += ["| " + " | ".join(_cell(row[k]) for k in keys) + " |" for row in rows]
-        if self.skipped:
-            lines += ["", "Skipped:", "", *(f"- {note}" for note in self.skipped)]
-        return "\n".join(lines) + "\n"
+    method: str
+    prompt: Prompt
+    on_slice: np.ndarray
+    volume: np.ndarray
+    seconds: float
 
 
 def evaluate(
     model: Model,
     data: str | Path | Iterable[Case],
-    protocols: Sequence[str] = PROTOCOLS,
+    protocols: Sequence[str] = ("box", "click"),
     out: str | Path | None = None,
-    axis: str = "z",
     baselines: bool = True,
+    untrained: Model | None = None,
     rival: Model | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Report:
-    """Score a model on a dataset folder or on cases.
+    """Score a model on a dataset, on a folder of datasets or on cases.
+
+    A case that cannot be read is said on standard error and skipped. Ctrl-C writes what was found until then.
 
     Args:
-        protocols: of `box`, `click`.
-        out: folder for scores.json, scores.csv, table.md and pictures of prompted slices; None writes nothing.
-        axis: the grid axis that slices are cut across.
-        baselines: score the ellipse in the box (its extent along the axis given, too) and region growing as well.
+        protocols: names of `PROTOCOLS`.
+        out: folder for scores.json, scores.csv, table.md and pictures; None writes nothing.
+        baselines: score what needs no learning and the untrained model as well.
+        untrained: the model before training; one of the same size with fresh weights if left out.
         rival: another model to score on the same prompts.
+        tolerance: of NSD, in mm (in pixels where millimetres are not known).
 
     Raises:
-        UserError: where a protocol is unknown, or no structure of any case can be scored.
+        UserError: where a protocol is unknown, or nothing can be scored.
     """
-    unknown = [p for p in protocols if p not in PROTOCOLS]
-    if unknown or not protocols:
-        raise UserError(f"protocols: cannot use {', '.join(unknown) or 'none at all'}; known: {', '.join(PROTOCOLS)}")
-    cases = Folder(Path(data)) if isinstance(data, (str, Path)) else data
-    segmenters = {MODEL: Segmenter(model)} | ({RIVAL: Segmenter(rival)} if rival is not None else {})
-    scores: list[Score] = []
-    skipped: list[str] = []
-    pictures: list[tuple[str, np.ndarray]] = []
-    for case in cases:
-        for structure in case.structures:
-            truth = case.mask(structure)
-            if not truth.any():
-                skipped.append(f"{case.name}: '{structure}' is empty")
-                continue
-            for protocol in protocols:
-                prompt = prompt_of(truth, protocol, axis)
-                for method, mask, seconds in _attempts(segmenters, case, truth, prompt, baselines):
-                    scores.append(_score(case, structure, protocol, method, truth, mask, prompt, seconds))
-                    if out is not None and method == MODEL and len(pictures) < _PICTURES:
-                        pictures.append((f"{case.name} {structure}: {protocol}", _picture(case, truth, mask, prompt)))
-    if not scores:
-        raise UserError("nothing to evaluate: every structure of every case is empty")
-    report = Report(tuple(scores), tuple(skipped))
+    asked = [protocol_of(name) for name in dict.fromkeys(protocols)]
+    if not asked:
+        raise UserError(f"protocols: name at least one of {', '.join(PROTOCOLS)}")
+    if not tolerance > 0:
+        raise UserError(f"tolerance: must be more than 0, got {tolerance:g}")
+    models = {MODEL: model} | ({RIVAL: rival} if rival is not None else {})
+    if baselines:
+        models[UNTRAINED] = untrained or fresh(model)
+    run = _Run({name: Segmenter(each) for name, each in models.items()}, asked, baselines, tolerance)
+    try:
+        run.go(data)
+    except KeyboardInterrupt:
+        run.skipped.append("everything after this: stopped by the user")
+        if run.scores and out is not None:
+            run.write(Path(out))
+        raise
+    if not run.scores:
+        raise UserError("nothing to evaluate: " + ("; ".join(run.skipped[:5]) or "there is no case with a structure"))
     if out is not None:
-        _write(report, pictures, Path(out))
-    return report
+        run.write(Path(out))
+    return run.report
 
 
-def _attempts(
-    segmenters: Mapping[str, Segmenter], case: Case, truth: np.ndarray, prompt: Prompt, baselines: bool
-) -> Iterator[tuple[str, np.ndarray, float]]:
-    """Each method's mask and the seconds it took."""
-    for name, segmenter in segmenters.items():
-        began = time.perf_counter()
-        mask = segmenter.segment(case.image, case.grid, case.modality, prompt)
-        yield name, mask, time.perf_counter() - began
-    if not baselines:
-        return
+def fresh(model: Model) -> Model:
+    """A model of the same size and shape that has learnt nothing; always the same one."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        made = build(model.spec.size, model.spec.image_size)
+    made.network.to(model.network.device)
+    return made
+
+
+class _Run:
+    """One call of `evaluate`: what is asked for, and what was found so far."""
+
+    def __init__(
+        self, segmenters: Mapping[str, Segmenter], protocols: Sequence[Protocol], baselines: bool, tolerance: float
+    ) -> None:
+        self.segmenters, self.protocols, self.baselines, self.tolerance = segmenters, protocols, baselines, tolerance
+        self.console = Console(stderr=True)
+        self.scores: list[Score] = []
+        self.skipped: list[str] = []
+        self.album = Album()
+
+    @property
+    def report(self) -> Report:
+        """Of what was found so far."""
+        return Report(tuple(self.scores), tuple(self.skipped), self.tolerance)
+
+    def write(self, out: Path) -> None:
+        """Write tables and pictures of what was found so far."""
+        tables.write(self.report, out)
+        self.album.write(out)
+
+    def go(self, data: str | Path | Iterable[Case]) -> None:
+        """Score every structure of every case, with a bar of progress."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bar:
+            task = bar.add_task("reading", total=None)
+            for case, total in self._cases(data):
+                bar.update(task, total=total)
+                for structure in case.structures:
+                    bar.update(task, description=f"{case.dataset} {case.name}: {structure}"[:60])
+                    with self._skipping(f"{case.name}, {structure}"):
+                        self.score(case, structure)
+                bar.advance(task)
+
+    def _cases(self, data: str | Path | Iterable[Case]) -> Iterator[tuple[Case, int | None]]:
+        """Cases that can be read, each with how many there are, where that is known."""
+        if not isinstance(data, (str, Path)):
+            yield from ((case, None) for case in data)
+            return
+        places: list[tuple[folders.Dataset, int]] = []
+        for dataset in folders.find(data):
+            with self._skipping(dataset.path.name):
+                places += [(dataset, number) for number in range(len(dataset))]
+        for dataset, number in places:
+            case = None
+            with self._skipping(dataset.path.name):
+                case = dataset[number]
+            if case is not None:
+                yield case, len(places)
+
+    @contextmanager
+    def _skipping(self, what: str) -> Iterator[None]:
+        """Say what fails, and go on."""
+        try:
+            yield
+        except (UserError, OSError, MemoryError) as error:
+            self.skipped.append(f"{what}: {str(error) or type(error).__name__}")
+            self.console.print(f"skipped: {self.skipped[-1]}", markup=False, highlight=False, soft_wrap=True)
+
+    def score(self, case: Case, structure: str) -> None:
+        """Try every protocol on one structure."""
+        truth = case.mask(structure)
+        if not truth.any():
+            self._note(f"{case.name}: '{structure}' is empty")
+            return
+        known: dict[object, tuple[Attempt, dict[str, float]]] = {}
+        for protocol in self.protocols:
+            stream = Stream.of(_SEED, protocol.name, case.dataset, case.name, structure)
+            prompt = prompt_of(truth, protocol.name, stream=stream)
+            if prompt.mask is not None and case.flat:
+                self._note(f"{case.dataset}: of single slices, so '{protocol.name}' leaves nothing to find")
+                continue
+            for method, segmenter in self.segmenters.items():
+                attempt = _asked(segmenter, method, case, truth, protocol, prompt)
+                score = self._score(case, structure, protocol, attempt, self._figures(case, truth, attempt))
+                if method == MODEL:
+                    self.album.add(case, truth, attempt.volume, attempt.prompt, score)
+            if self.baselines:
+                key = protocol.baseline, prompt.box, prompt.clicks[:1]
+                if key not in known:
+                    attempt = _without_learning(protocol.baseline, case, truth, prompt)
+                    known[key] = attempt, self._figures(case, truth, attempt)
+                self._score(case, structure, protocol, *known[key])
+
+    def _note(self, text: str) -> None:
+        if text not in self.skipped:
+            self.skipped.append(text)
+
+    def _figures(self, case: Case, truth: np.ndarray, attempt: Attempt) -> dict[str, float]:
+        shown = truth[attempt.prompt.index]
+        figures = {f"slice_{k}": v for k, v in self._agreement(attempt.on_slice, shown, case.spacing[1:]).items()}
+        whole = self._agreement(attempt.volume, truth, case.spacing) if not case.flat else None
+        return figures | {
+            f"volume_{k}": whole[k] if whole else figures[f"slice_{k}"] for k in ("dice", "iou", "nsd", "hd95")
+        }
+
+    def _agreement(self, found: np.ndarray, truth: np.ndarray, spacing: tuple[float, ...]) -> dict[str, float]:
+        nsd, hd95 = surfaces(found, truth, spacing, self.tolerance)
+        return {"dice": dice(found, truth), "iou": iou(found, truth), "nsd": nsd, "hd95": hd95}
+
+    def _score(
+        self, case: Case, structure: str, protocol: Protocol, attempt: Attempt, figures: dict[str, float]
+    ) -> Score:
+        score = Score(
+            case=case.name,
+            modality=case.modality,
+            structure=structure,
+            protocol=protocol.name,
+            method=attempt.method,
+            seconds=attempt.seconds,
+            dataset=case.dataset,
+            expert=case.expert,
+            unit=case.unit,
+            **{name: round(float(value), 6) for name, value in figures.items()},
+        )
+        self.scores.append(score)
+        return score
+
+
+def _asked(
+    segmenter: Segmenter, method: str, case: Case, truth: np.ndarray, protocol: Protocol, prompt: Prompt
+) -> Attempt:
+    """A model's attempt: the prompt, corrections while there are errors, then the volume."""
     began = time.perf_counter()
-    if prompt.box is not None:
-        yield ELLIPSE, inscribed(truth), time.perf_counter() - began
-    else:
-        yield REGION, grow_region(case.image, seed_of(prompt)), time.perf_counter() - began
+    session = segmenter.open(case.image, case.grid, case.modality, prompt)
+    corrected(session, truth[prompt.index], protocol.corrections)
+    volume = session.propagate()
+    return Attempt(method, session.prompt, session.shown, volume, time.perf_counter() - began)
 
 
-def _score(
-    case: Case,
-    structure: str,
-    protocol: str,
-    method: str,
-    truth: np.ndarray,
-    mask: np.ndarray,
-    prompt: Prompt,
-    seconds: float,
-) -> Score:
-    shown = [_slice(array, prompt) for array in (mask, truth)]
-    if method == ELLIPSE:
-        shown[0] = inscribed(shown[1])  # on one slice it knows that slice's box
-    return Score(
-        case.name,
-        case.modality,
-        structure,
-        protocol,
-        method,
-        dice(*shown),
-        dice(mask, truth),
-        iou(mask, truth),
-        seconds,
-    )
+def corrected(session: Session, truth: np.ndarray, clicks: int) -> None:
+    """Correct what is shown `[y, x]` up to `clicks` times, each time where it is most wrong."""
+    for _ in range(clicks):
+        click = correction(truth, session.shown)
+        if click is None:
+            return
+        session.correct(*click)
 
 
-def _slice(array: np.ndarray, prompt: Prompt) -> np.ndarray:
-    return np.moveaxis(array, 2 - AXES.index(prompt.axis), 0)[prompt.index]
-
-
-def _picture(case: Case, truth: np.ndarray, mask: np.ndarray, prompt: Prompt) -> np.ndarray:
-    """The prompted slice with the truth's and the model's outline."""
-    picture = grey(_slice(case.image, prompt), window_of(case.image, case.modality))
-    for array, color in ((truth, _TRUTH_COLOR), (mask, _MODEL_COLOR)):
-        picture = overlay(_enlarge(picture), _enlarge(_slice(array, prompt).astype(np.uint8)), {1: color}, opacity=0.1)
-    return picture
-
-
-def _enlarge(picture: np.ndarray) -> np.ndarray:
-    """A small picture with every pixel repeated, so that outlines are thin and captions have room."""
-    times = max(1, _TILE // max(picture.shape[:2]))
-    return picture.repeat(times, axis=0).repeat(times, axis=1)
-
-
-def _write(report: Report, pictures: list[tuple[str, np.ndarray]], out: Path) -> None:
-    rows = [asdict(score) for score in report.scores]
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    content = {"table": report.table(), "scores": rows, "skipped": list(report.skipped)}
-    texts = {
-        "scores.json": json.dumps(content, indent=2) + "\n",
-        "scores.csv": table.getvalue(),
-        "table.md": report.markdown(),
-    }
-    for name, text in texts.items():
-        write_text(out / name, text)
-    captions, tiles = zip(*pictures, strict=True)
-    write_png(out / "overlays.png", montage(tiles, captions, columns=min(4, len(tiles)), text_px=11))
-
-
-def _cell(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+def _without_learning(name: str, case: Case, truth: np.ndarray, prompt: Prompt) -> Attempt:
+    began = time.perf_counter()
+    on_slice, volume = BASELINES[name](case.image, truth, prompt)
+    return Attempt(name, prompt, on_slice, volume, time.perf_counter() - began)

@@ -30,7 +30,8 @@ from trainer.evaluate import evaluate
 from trainer.loop import train
 from trainer.model import Model, build
 from trainer.plan import Pipeline
-from trainer.prompts import prompt_of
+from trainer.protocols import prompt_of
+from trainer.scores import UNTRAINED
 
 #: As `data.dataset` of a training configuration: the dataset that the pipeline generates.
 GENERATED = "generated"
@@ -141,13 +142,12 @@ class _Run:
 
     def _compare(self, cases: Callable[[], Iterable[Case]], out: Path) -> dict[str, Any]:
         """Scores of the untrained and the trained model, the latter beside the baselines, and what was skipped."""
-        protocols = self.pipeline.evaluate.protocols
-        before = evaluate(self._untrained(), cases(), protocols, baselines=False)
-        after = evaluate(weights.load(Path(self.config.out) / "model"), cases(), protocols, out)
+        trained = weights.load(Path(self.config.out) / "model")
+        found = evaluate(trained, cases(), self.pipeline.evaluate.protocols, out, untrained=self._untrained())
         return {
-            "before": [asdict(score) for score in before.scores],
-            "after": [asdict(score) for score in after.scores],
-            "skipped": list(after.skipped),
+            "before": [asdict(score) for score in found.scores if score.method == UNTRAINED],
+            "after": [asdict(score) for score in found.scores if score.method != UNTRAINED],
+            "skipped": list(found.skipped),
         }
 
     def _untrained(self) -> Model:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from engine.strict import Strict
+from trainer.protocols import PROTOCOLS
 
 Modality = Literal["ct", "mr", "us"]
 
@@ -51,16 +52,23 @@ class Evaluate(Strict):
     """What to score.
 
     Args:
-        protocols: prompts, of `box` and `click`.
+        protocols: names of `trainer.protocols.PROTOCOLS`.
         structures: of the generated volumes; all of them if empty.
         mni152: try the MNI152 brain.
         pairs: try these scans.
     """
 
-    protocols: Annotated[tuple[Literal["box", "click"], ...], Field(min_length=1)] = ("box", "click")
+    protocols: Annotated[tuple[str, ...], Field(min_length=1)] = ("box", "click")
     structures: tuple[str, ...] = ()
     mni152: bool = False
     pairs: tuple[Pair, ...] = ()
+
+    @field_validator("protocols")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [name for name in value if name not in PROTOCOLS]:
+            raise ValueError(f"unknown {', '.join(unknown)}; known: {', '.join(PROTOCOLS)}")
+        return value
 
 
 class Pipeline(Strict):

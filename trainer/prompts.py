@@ -1,8 +1,8 @@
-"""Prompts: a click or a box on one slice, given by a person or taken from a true mask."""
+"""Prompts: clicks, a box or a mask on one slice, given by a person or taken from a true mask."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -14,25 +14,37 @@ from trainer.slices import AXES
 Point = tuple[float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prompt:
     """What a person shows on one slice. Positions are (column, row) of pixel centres in the slice's own pixels.
+
+    Clicks may stand beside a box or a mask; box and mask exclude each other.
 
     Args:
         axis: grid axis that the slices are cut across: `x`, `y` or `z`.
         index: the slice.
         clicks: positions, each on the structure (True) or off it (False).
         box: (left, top, right, bottom) positions of the outermost pixels of the structure, or None.
+        mask: the structure on that slice, boolean `[rows, columns]`, or None.
     """
 
     axis: str
     index: int
     clicks: tuple[tuple[Point, bool], ...] = ()
     box: tuple[float, float, float, float] | None = None
+    mask: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if not self.clicks and self.box is None:
-            raise ValueError("a prompt needs a click or a box")
+        if not self.clicks and self.box is None and self.mask is None:
+            raise ValueError("a prompt needs a click, a box or a mask")
+        if self.box is not None and self.mask is not None:
+            raise ValueError("a prompt has a box or a mask, not both")
+        if self.mask is not None and not self.mask.any():
+            raise ValueError("a prompt's mask is not empty")
+
+    def clicked(self, position: Point, on: bool) -> Prompt:
+        """This prompt with one more click."""
+        return replace(self, clicks=(*self.clicks, (position, on)))
 
 
 def click_at(grid: Grid, voxel: tuple[float, float, float], axis: str = "z") -> Prompt:
@@ -62,8 +74,7 @@ def voxel_of(grid: Grid, world: tuple[float, float, float]) -> tuple[float, floa
 
 def largest_slice(mask: np.ndarray, axis: str = "z") -> int:
     """The slice across `axis` on which a mask `[z, y, x]` has the most pixels; the lowest of equals."""
-    number, _ = _split(axis)
-    return int(np.argmax(np.moveaxis(mask, 2 - number, 0).sum(axis=(1, 2))))
+    return int(np.argmax(across(mask, axis).sum(axis=(1, 2))))
 
 
 def central_click(mask: np.ndarray) -> Point:
@@ -86,20 +97,10 @@ def box_around(mask: np.ndarray) -> tuple[float, float, float, float]:
     return float(columns.min()), float(rows.min()), float(columns.max()), float(rows.max())
 
 
-def prompt_of(mask: np.ndarray, protocol: str, axis: str = "z") -> Prompt:
-    """The prompt that `protocol` (`click` or `box`) makes of a true mask `[z, y, x]`: on its largest slice.
-
-    Raises:
-        UserError: where the mask is empty or the protocol unknown.
-    """
+def across(array: np.ndarray, axis: str = "z") -> np.ndarray:
+    """A view of an array `[z, y, x]` as slices `[n, rows, columns]` across `axis`."""
     number, _ = _split(axis)
-    index = largest_slice(_require_any(mask), axis)
-    shown = np.moveaxis(mask, 2 - number, 0)[index]
-    if protocol == "click":
-        return Prompt(axis, index, clicks=((central_click(shown), True),))
-    if protocol == "box":
-        return Prompt(axis, index, box=box_around(shown))
-    raise UserError(f"protocol '{protocol}' is unknown; use click or box")
+    return np.moveaxis(array, 2 - number, 0)
 
 
 def _split(axis: str) -> tuple[int, tuple[int, int]]:

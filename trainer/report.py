@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from engine.atomic import replacing, write_text
-from trainer.evaluate import MODEL
+from trainer.scores import MODEL
 
 REPORT, RESULTS, CURVE = "report.md", "results.json", "training.png"
 _PACKAGES = "viscera torch taichi sam2 numpy simpleitk".split()
@@ -177,7 +177,7 @@ def _section(out: Path, folder: str, scores: dict[str, Any]) -> list[str]:
     lines = [
         "Dice on the prompted slice / in the whole volume. Each structure is prompted once, on its largest slice; the "
         "baselines need no learning (the ellipse knows the structure's true extent along every axis; region growing is "
-        "SimpleITK's ConfidenceConnected from the click).",
+        "SimpleITK's ConfidenceConnected from the click). Pictures: best, median and worst by the volume's Dice.",
         "",
         f"| {' | '.join((*keys, *methods))} |",
         "|" + " --- |" * (len(keys) + len(methods)),

@@ -1,12 +1,13 @@
 """Using a model: a prompt on one slice becomes a mask of the whole volume, slice by slice with SAM 2's memory.
 
-The model looks closely: at a square about the prompt's box, or about what it took for the object a look before.
+The model looks closely: at a square about the prompt's box or mask, or about what it took for the object a look before.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from engine.grid import Grid
 from engine.picture import Window, grey, window_of
 from trainer.model import Model, predictor
-from trainer.prompts import Prompt, box_around
+from trainer.prompts import Point, Prompt, box_around
 from trainer.slices import Slicing, normalise
 
 _AHEAD = 8  # slices that are embedded at a time
@@ -25,6 +26,21 @@ _OBJECT = 1
 _WIDER = 2.0  # edge of what is looked at over the longer side of the box
 _NARROWEST = 16.0  # pixels of the volume in that edge
 _LOOKS = 2  # at a click, before the one that counts: where the object ends is not known
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """What is looked at: an image `[z, y, x]` and how its grey values are shown."""
+
+    image: np.ndarray
+    grid: Grid
+    modality: str
+    window: Window | None
+
+    def pictures(self, slicing: Slicing, which: slice) -> torch.Tensor:
+        """SAM 2's input `[n, 3, S, S]` of some slices."""
+        window = self.window or window_of(self.image, self.modality)
+        return normalise(slicing.frames(grey(slicing.take(self.image, which), window)) / 255.0)
 
 
 class Segmenter:
@@ -39,62 +55,56 @@ class Segmenter:
         self.size, self.closely = model.spec.image_size, closely
         self.predictor = predictor(model)
 
-    def segment(
+    def open(
         self, image: np.ndarray, grid: Grid, modality: str, prompt: Prompt, window: Window | None = None
-    ) -> np.ndarray:
-        """Boolean mask `[z, y, x]` on the image's own grid of what the prompt shows.
-
-        The prompted slice is segmented first; its mask is carried to both ends of the axis through SAM 2's memory.
+    ) -> Session:
+        """Show one object of an image to the model, to correct it on its slice and to carry it through the volume.
 
         Args:
             image: `[z, y, x]`.
             modality: `ct`, `mr` or `us`; decides the window.
             window: (low, high) of the grey scale; the modality's default if left out.
         """
-        slicing = self._aimed(image, grid, modality, prompt, window)
-        state = self._begin(image, slicing, modality, window, slice(None))
-        self._show(state, slicing, prompt, prompt.index)
-        logits = dict(self._propagate(state, prompt.index))
-        pictures = torch.cat([logits[i] for i in range(slicing.count)])
-        return np.ascontiguousarray(np.moveaxis(self._mask(pictures, slicing), 0, 2 - slicing.number))
+        return Session(self, _Scan(image, grid, modality, window), prompt)
+
+    def segment(
+        self, image: np.ndarray, grid: Grid, modality: str, prompt: Prompt, window: Window | None = None
+    ) -> np.ndarray:
+        """Boolean mask `[z, y, x]` on the image's own grid of what the prompt shows; arguments as of `open`.
+
+        The prompted slice is segmented first; its mask is carried to both ends of the axis through SAM 2's memory.
+        """
+        return self.open(image, grid, modality, prompt, window).propagate()
 
     def segment_slice(
         self, image: np.ndarray, grid: Grid, modality: str, prompt: Prompt, window: Window | None = None
     ) -> np.ndarray:
         """Boolean mask `[rows, columns]` of the prompted slice alone."""
-        slicing = self._aimed(image, grid, modality, prompt, window)
-        return self._look(image, slicing, modality, prompt, window)
+        scan = _Scan(image, grid, modality, window)
+        return self._look(scan, self._aimed(scan, prompt), prompt)
 
-    def _aimed(self, image: np.ndarray, grid: Grid, modality: str, prompt: Prompt, window: Window | None) -> Slicing:
+    def _aimed(self, scan: _Scan, prompt: Prompt) -> Slicing:
         """The slices, cropped to what the prompt shows."""
-        slicing = Slicing(grid, prompt.axis, self.size)
+        slicing = Slicing(scan.grid, prompt.axis, self.size)
         if not self.closely:
             return slicing
         if prompt.box is not None:
             return _about(slicing, prompt.box)
+        if prompt.mask is not None:
+            return _about(slicing, box_around(prompt.mask))
         for _ in range(_LOOKS):
-            mask = self._look(image, slicing, modality, prompt, window)
-            for (column, row), on in prompt.clicks:
-                mask[round(row), round(column)] |= on
-            slicing = _about(slicing, box_around(mask))
+            slicing = _about(slicing, box_around(_with_clicks(self._look(scan, slicing, prompt), prompt)))
         return slicing
 
-    def _look(
-        self, image: np.ndarray, slicing: Slicing, modality: str, prompt: Prompt, window: Window | None
-    ) -> np.ndarray:
+    def _look(self, scan: _Scan, slicing: Slicing, prompt: Prompt) -> np.ndarray:
         """Boolean mask `[rows, columns]` of the prompted slice, as the slicing shows it."""
-        state = self._begin(image, slicing, modality, window, slice(prompt.index, prompt.index + 1))
+        state = self._begin(scan.pictures(slicing, slice(prompt.index, prompt.index + 1)))
+        self._embed(state, [0])
         self._show(state, slicing, prompt, 0)
         return self._mask(self._shown(state, 0), slicing)[0]
 
-    @torch.inference_mode()
-    def _begin(
-        self, image: np.ndarray, slicing: Slicing, modality: str, window: Window | None, which: slice
-    ) -> dict[str, Any]:
+    def _begin(self, pictures: torch.Tensor) -> dict[str, Any]:
         """SAM 2's inference state of a slice video: what its `init_state` makes of a folder of JPEG files."""
-        window = window or window_of(image, modality)
-        frames = slicing.frames(grey(slicing.take(image, which), window))
-        pictures = normalise(frames / 255.0)
         device = self.predictor.device
         state: dict[str, Any] = {
             "images": pictures,
@@ -109,30 +119,39 @@ class Segmenter:
             "obj_id_to_idx": OrderedDict(),
             "obj_idx_to_id": OrderedDict(),
             "obj_ids": [],
+            "cached_features": {},
         }
         per_object = "point_inputs mask_inputs output_dict temp_output_dict frames_tracked"
         state.update({f"{name}_per_obj": {} for name in per_object.split()})
-        state["cached_features"] = self._embed(pictures)
         return state
 
-    def _embed(self, pictures: torch.Tensor) -> dict[int, Any]:
-        """Features of every picture, several at a time; none where they would not fit: then SAM 2 makes its own."""
-        kept: dict[int, Any] = {}
-        for start in range(0, len(pictures), _AHEAD):
-            some = pictures[start : start + _AHEAD].to(self.predictor.device)
-            features = self.predictor.forward_image(some)
+    @torch.inference_mode()
+    def _embed(self, state: dict[str, Any], frames: Iterable[int]) -> None:
+        """Keep the features of frames, several made at a time; none where they would not fit: SAM 2 makes its own."""
+        pictures, kept = state["images"], state["cached_features"]
+        missing = [frame for frame in frames if frame not in kept]
+        for start in range(0, len(missing), _AHEAD):
+            some = missing[start : start + _AHEAD]
+            shown = pictures[some].to(self.predictor.device)
+            features = self.predictor.forward_image(shown)
             levels, positions = features["backbone_fpn"], features["vision_pos_enc"]
             if len(pictures) * sum(level[0].nbytes for level in levels) > _CACHE_BYTES:
-                return {}
-            for i in range(len(some)):
+                return
+            for i, frame in enumerate(some):
                 own = {
                     "backbone_fpn": [level[i : i + 1] for level in levels],
                     "vision_pos_enc": [position[i : i + 1] for position in positions],
                 }
-                kept[start + i] = (some[i : i + 1], own)
-        return kept
+                kept[frame] = (shown[i : i + 1], own)
 
     def _show(self, state: dict[str, Any], slicing: Slicing, prompt: Prompt, frame: int) -> None:
+        if prompt.mask is not None:
+            values = slicing.frames(slicing.crop_of(prompt.mask)[None].astype(np.float32))[0]
+            mask = values >= min(0.5, float(values.max()))  # what is thinner than a pixel of the picture stays
+            self.predictor.add_new_mask(state, frame, _OBJECT, mask)
+            for position, on in prompt.clicks:
+                self._click(state, slicing, frame, position, on)
+            return
         box = None
         if prompt.box is not None:
             left, top, right, bottom = prompt.box
@@ -147,11 +166,18 @@ class Segmenter:
             box=box,
         )
 
+    def _click(self, state: dict[str, Any], slicing: Slicing, frame: int, position: Point, on: bool) -> None:
+        """One more click; the predictor shows the model its own mask logits along with all clicks so far."""
+        self.predictor.add_new_points_or_box(
+            state, frame, _OBJECT, points=[slicing.to_pixel(position)], labels=[int(on)], clear_old_points=False
+        )
+
     @torch.inference_mode()
     def _propagate(self, state: dict[str, Any], start: int) -> Iterator[tuple[int, torch.Tensor]]:
         """Mask logits `[1, S/4, S/4]` of every slice, from `start` upwards and then downwards."""
         self.predictor.propagate_in_video_preflight(state)
         outputs = state["output_dict_per_obj"][0]
+        outputs["non_cond_frame_outputs"].clear()  # of an earlier propagation
         yield start, outputs["cond_frame_outputs"][start]["pred_masks"][:, 0]
         upwards, downwards = range(start + 1, state["num_frames"]), range(start - 1, -1, -1)
         for way, reverse in ((upwards, False), (downwards, True)):
@@ -178,6 +204,64 @@ class Segmenter:
         size = (self.size, self.size)
         pictures = F.interpolate(logits[:, None].float(), size, mode="bilinear", align_corners=False)[:, 0]
         return (slicing.restore(pictures, fill=-1.0) > 0).cpu().numpy()
+
+
+class Session:
+    """One object of one image: shown by a prompt, corrected by clicks on its slice, carried through the volume.
+
+    Made by `Segmenter.open`. The volume may be asked for at any time, and corrected on after that.
+
+    Attributes:
+        prompt: what was shown so far, corrections included.
+        shown: boolean mask `[rows, columns]` of the prompted slice as it stands.
+    """
+
+    def __init__(self, segmenter: Segmenter, scan: _Scan, prompt: Prompt) -> None:
+        self._segmenter, self._scan, self.prompt = segmenter, scan, prompt
+        self._start(segmenter._aimed(scan, prompt))
+
+    def correct(self, position: Point, on: bool) -> np.ndarray:
+        """Add a click (column, row) to the prompted slice, on the object or off it; returns the slice's new mask.
+
+        A click off what the model looks at makes it look again, at a part that holds the click and the mask so far.
+        """
+        self.prompt = self.prompt.clicked(position, on)
+        if self._slicing.holds(position):
+            self._segmenter._click(self._state, self._slicing, self.prompt.index, position, on)
+            self.shown = self._read()
+        else:
+            reach = _with_clicks(self.shown, self.prompt, off=True)
+            self._start(_about(self._slicing, box_around(reach)))
+        return self.shown
+
+    def propagate(self) -> np.ndarray:
+        """Boolean mask `[z, y, x]` of the object: the prompted slice's, carried to both ends of the axis."""
+        slicing, index = self._slicing, self.prompt.index
+        self._segmenter._embed(self._state, range(slicing.count))
+        logits = dict(self._segmenter._propagate(self._state, index))
+        slices = self._segmenter._mask(torch.cat([logits[i] for i in range(slicing.count)]), slicing)
+        slices[index] = self.shown
+        return np.ascontiguousarray(np.moveaxis(slices, 0, 2 - slicing.number))
+
+    def _start(self, slicing: Slicing) -> None:
+        self._slicing = slicing
+        self._state = self._segmenter._begin(self._scan.pictures(slicing, slice(None)))
+        self._segmenter._embed(self._state, [self.prompt.index])
+        self._segmenter._show(self._state, slicing, self.prompt, self.prompt.index)
+        self.shown = self._read()
+
+    def _read(self) -> np.ndarray:
+        if self.prompt.mask is not None and not self.prompt.clicks:
+            return self.prompt.mask  # as given, not as the model's coarser picture of it
+        return self._segmenter._mask(self._segmenter._shown(self._state, self.prompt.index), self._slicing)[0]
+
+
+def _with_clicks(mask: np.ndarray, prompt: Prompt, off: bool = False) -> np.ndarray:
+    """A slice's mask and the pixels under a prompt's clicks on the object, those `off` it too if asked for."""
+    out = mask.copy()
+    for (column, row), on in prompt.clicks:
+        out[round(row), round(column)] |= on or off
+    return out
 
 
 def _about(slicing: Slicing, box: tuple[float, float, float, float]) -> Slicing:

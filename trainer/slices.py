@@ -87,6 +87,11 @@ class Slicing:
         width, height = self.inner
         return (self.size - width) // 2, (self.size - height) // 2
 
+    def holds(self, index: tuple[float, float]) -> bool:
+        """Whether pictures show the pixel at a (column, row) position in a slice."""
+        spans = (self.shown.columns, self.shown.rows)
+        return all(start <= round(i) < stop for i, (start, stop) in zip(index, spans, strict=True))
+
     def around(self, box: tuple[float, float, float, float], edge_mm: float) -> Slicing:
         """The same slices cropped to a square of about `edge_mm` around a box (left, top, right, bottom).
 
@@ -101,8 +106,11 @@ class Slicing:
 
     def take(self, array: np.ndarray, indices: np.ndarray | slice) -> np.ndarray:
         """What is shown `[n, rows, columns]` of slices of an array `[z, y, x]`."""
-        slices = np.moveaxis(array, 2 - self.number, 0)[indices]
-        return slices[:, slice(*self.shown.rows), slice(*self.shown.columns)]
+        return self.crop_of(np.moveaxis(array, 2 - self.number, 0)[indices])
+
+    def crop_of(self, slices: np.ndarray) -> np.ndarray:
+        """What is shown `[..., rows, columns]` of whole slices."""
+        return slices[..., slice(*self.shown.rows), slice(*self.shown.columns)]
 
     def frames(self, slices: np.ndarray, fill: float = 0.0) -> torch.Tensor:
         """Pictures float32 `[n, size, size]` of slices `[n, rows, columns]`; smoothed where they shrink."""

@@ -7,6 +7,7 @@ import numpy as np
 from engine.grid import Grid
 from engine.io import write_image, write_labels
 from trainer.cases import Case
+from trainer.scores import MODEL, Score
 
 NAMES = {"ball": 1, "core": 2}
 
@@ -38,6 +39,39 @@ def write_dataset(folder, count=3, empty=False):
     }
     (folder / "dataset.json").write_text(json.dumps(header))
     return folder
+
+
+def write_real(folder, count=2, spacing_mm=(1.0, 1.0, 2.0), modality="MR", mask_quality="expert", **header):
+    """A set of scans: ball cases in images/ and labels/."""
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True)
+    for i in range(count):
+        case = ball_case(seed=i, spacing=spacing_mm)
+        write_image(folder / "images" / f"ball_{i}.nii.gz", case.image, case.grid)
+        write_labels(folder / "labels" / f"ball_{i}.nii.gz", case.labels, case.grid)
+    labels = {"1": "shell", "2": "core", "7": "absent"}
+    content = {"modality": modality, "dim": 3, "labels": labels, "mask_quality": mask_quality, **header}
+    (folder / "dataset.json").write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
+    return folder
+
+
+def score_of(case, value, method=MODEL, structure="liver", dataset="a", modality="ct", unit="mm", **more) -> Score:
+    """A score that is `value` by every overlap."""
+    figures = {f"{where}_{what}": value for where in ("slice", "volume") for what in ("dice", "iou", "nsd")}
+    return Score(
+        case=case,
+        modality=modality,
+        structure=structure,
+        protocol="box",
+        method=method,
+        slice_hd95=10 * (1 - value),
+        volume_hd95=20 * (1 - value),
+        seconds=more.pop("seconds", 1.0),
+        dataset=dataset,
+        unit=unit,
+        **figures,
+        **more,
+    )
 
 
 SCENE = """

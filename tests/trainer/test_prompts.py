@@ -9,10 +9,10 @@ from trainer.prompts import (
     central_click,
     click_at,
     largest_slice,
-    prompt_of,
     random_click,
     voxel_of,
 )
+from trainer.protocols import prompt_of
 
 
 def _bar():

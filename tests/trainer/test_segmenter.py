@@ -7,7 +7,8 @@ from engine.io import read_labels, write_image
 from tests.trainer.phantoms import ball_case
 from trainer import weights
 from trainer.model import build
-from trainer.prompts import prompt_of
+from trainer.prompts import Prompt
+from trainer.protocols import prompt_of
 from trainer.segment import guess_modality, segment_file
 from trainer.segmenter import Segmenter
 
@@ -72,3 +73,70 @@ def test_hounsfield_units_are_recognised():
     ct = np.where(rng.random((8, 8, 8)) < 0.5, -1000.0, 40.0)
     assert guess_modality(ct) == "ct"
     assert guess_modality(np.abs(ct)) == "mr"
+
+
+def _opened(model, prompt, case):
+    return Segmenter(model).open(case.image, case.grid, "mr", prompt)
+
+
+def test_a_click_more_changes_the_slice_and_what_is_carried(model):
+    case = ball_case(size=(24, 20, 9))
+    prompt = prompt_of(case.mask("ball"), "box")
+    session = _opened(model, prompt, case)
+    before = session.shown.copy()
+    first = session.propagate()
+    left, top, _, _ = prompt.box
+    after = session.correct((left + 1, top + 1), not before[int(top) + 1, int(left) + 1])
+    again = session.propagate()
+    assert not np.array_equal(before, after)
+    assert np.array_equal(first[prompt.index], before) and np.array_equal(again[prompt.index], after)
+    assert len(session.prompt.clicks) == 1 and session.prompt.box == prompt.box
+    fresh = _opened(model, prompt, case)
+    fresh.correct(*session.prompt.clicks[0])
+    assert np.array_equal(fresh.propagate(), again)  # an earlier propagation leaves no trace
+
+
+def test_the_model_sees_its_mask_and_every_click_so_far(model, monkeypatch):
+    case = ball_case(size=(24, 20, 9))
+    session = _opened(model, prompt_of(case.mask("ball"), "click"), case)
+    predictor = session._segmenter.predictor
+    seen, original = [], predictor._run_single_frame_inference
+
+    def spy(**given):
+        seen.append((given["point_inputs"]["point_labels"].tolist(), given["prev_sam_mask_logits"]))
+        return original(**given)
+
+    monkeypatch.setattr(predictor, "_run_single_frame_inference", spy)
+    session.correct((12.0, 10.0), True)
+    session.correct((13.0, 10.0), False)
+    assert [labels for labels, _ in seen] == [[[1, 1]], [[1, 1, 0]]]
+    assert all(logits is not None for _, logits in seen)
+
+
+def test_a_click_off_the_crop_widens_it(model):
+    case = ball_case(size=(64, 60, 5))
+    session = _opened(model, Prompt("z", 2, box=(30.0, 30.0, 36.0, 36.0)), case)
+    assert not session._slicing.holds((2.0, 3.0))
+    session.correct((2.0, 3.0), True)
+    assert session._slicing.holds((2.0, 3.0)) and session._slicing.holds((33.0, 33.0))
+    assert session.propagate().shape == case.image.shape
+
+
+def test_a_mask_stays_on_its_slice_and_starts_the_volume(model):
+    case = ball_case(size=(24, 20, 9))
+    prompt = prompt_of(case.mask("ball"), "mask")
+    session = _opened(model, prompt, case)
+    mask = session.propagate()
+    assert np.array_equal(mask[prompt.index], prompt.mask)
+    changed = session.correct((12.0, 10.0), False)
+    assert changed.shape == prompt.mask.shape
+    other = _opened(model, prompt_of(case.mask("core"), "mask"), case).propagate()
+    assert not np.array_equal(other, mask)
+
+
+def test_a_mask_thinner_than_a_pixel_of_the_picture_is_still_shown(model):
+    case = ball_case(size=(400, 390, 3))
+    line = np.zeros(case.image.shape[1:], bool)
+    line[200, 40:360] = True
+    mask = _opened(model, Prompt("z", 1, mask=line), case).propagate()
+    assert np.array_equal(mask[1], line)
