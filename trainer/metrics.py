@@ -43,12 +43,14 @@ def surfaces(
         return (0.0, diagonal) if any(found) else (1.0, 0.0)
     from monai.metrics import compute_hausdorff_distance, compute_surface_dice  # takes seconds
 
-    pair = [torch.from_numpy(np.ascontiguousarray(mask))[None, None] for mask in (a, b)]
-    shared = {"include_background": True, "spacing": list(spacing)}
+    first, second = (torch.from_numpy(np.ascontiguousarray(mask))[None, None] for mask in (a, b))
+    steps = list(spacing)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of an argument that MONAI itself gives
-        nsd = compute_surface_dice(*pair, class_thresholds=[tolerance], use_subvoxels=True, **shared)
-        hd95 = compute_hausdorff_distance(*pair, percentile=95, **shared)
+        nsd = compute_surface_dice(
+            first, second, [tolerance], include_background=True, spacing=steps, use_subvoxels=True
+        )
+        hd95 = compute_hausdorff_distance(first, second, include_background=True, percentile=95, spacing=steps)
     return float(nsd), float(hd95)
 
 
