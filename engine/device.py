@@ -16,6 +16,7 @@ from engine.errors import UserError
 frontend.lighten()
 
 _active: torch.device | None = None
+_process: int | None = None  # that started the runtime
 
 
 def start(name: str = "auto", threads: int | None = None) -> torch.device:
@@ -28,12 +29,13 @@ def start(name: str = "auto", threads: int | None = None) -> torch.device:
     A second call with the same device (or `auto`) does nothing; asking for another one is an error,
     because tensors made before would be left on the old one.
     """
-    global _active
+    global _active, _process
     if name not in ("auto", "cpu", "cuda"):
         raise UserError(f"device '{name}' is unknown; use auto, cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("device 'cuda' was asked for, but torch sees no CUDA GPU; use --device cpu")
     if _active is not None:
+        _refuse_fork()
         if name not in ("auto", _active.type):
             raise UserError(f"kernels already run on {_active.type}; start a new process for {name}")
         return _active
@@ -50,13 +52,25 @@ def start(name: str = "auto", threads: int | None = None) -> torch.device:
             offline_cache=os.environ.get("VISCERA_KERNEL_CACHE", "1") != "0",
             **options,
         )
-    _active = torch.device(kind)
+    _active, _process = torch.device(kind), os.getpid()
     return _active
 
 
 def device() -> torch.device:
     """The torch device in use; starts the default one on first use."""
-    return _active if _active is not None else start()
+    if _active is None:
+        return start()
+    _refuse_fork()
+    return _active
+
+
+def _refuse_fork() -> None:
+    """A forked process has the runtime without its threads: a kernel would wait for them for ever."""
+    if _process != os.getpid():
+        raise UserError(
+            "this process was forked from one that had started its kernels, and cannot run any; start it afresh "
+            "(DataLoader: multiprocessing_context='spawn')"
+        )
 
 
 def kernel(function):

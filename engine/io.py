@@ -15,7 +15,7 @@ from engine.grid import Grid
 discover()
 
 #: Luminance of red, green and blue (ITU-R BT.601).
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 #: Grids count as one where no corner differs by more than this share of a voxel.
 _SAME = 0.05
 
@@ -32,7 +32,7 @@ def read_image(path: str | Path) -> tuple[np.ndarray, Grid]:
     """
     path = Path(path)
     array, grid = _read(path, labels=False)
-    image = array[..., :3] @ _LUMINANCE if array.ndim == 4 and array.shape[-1] >= 3 else array
+    image = array[..., :3] @ LUMINANCE if array.ndim == 4 and array.shape[-1] >= 3 else array
     if image.ndim == 4:
         raise unreadable(path, f"each voxel holds {array.shape[-1]} values", "export one of them as an image")
     if np.iscomplexobj(image):

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from engine.picture import grey, windows
 from engine.strict import Strict
-from trainer.cases import Case
+from trainer.case import Case
 from trainer.compat import BatchedVideoDatapoint, BatchedVideoMetaData
 from trainer.prompts import box_around
 from trainer.slices import AXES, Slicing, normalise
@@ -71,11 +71,12 @@ class Cutter:
         self.case, self.cut = case, cut
         self.objects = [part for name in case.structures for part in parts(case.mask(name))]
         self.windows = _usable_windows(case)
+        self.any_axis = case.axes == "xyz" and min(case.grid.size) > 1
 
     def draw(self, rng: np.random.Generator) -> Clip | None:
         """A clip, or None where no slice that was tried shows an object large enough."""
         for _ in range(_TRIES if self.objects else 0):
-            axis = AXES[rng.choice(3, p=_ACROSS)] if min(self.case.grid.size) > 1 else "z"
+            axis = AXES[rng.choice(3, p=_ACROSS)] if self.any_axis else "z"
             slicing = Slicing(self.case.grid, axis, self.cut.image_size)
             first = int(rng.integers(len(self.objects)))
             indices = self._indices(slicing, self.objects[first], rng)
@@ -181,4 +182,6 @@ def batch_of(clips: Sequence[Clip]) -> BatchedVideoDatapoint:
 
 def _usable_windows(case: Case) -> list[tuple[float, float]]:
     known = windows(case.image, case.modality)
+    if case.windowed:
+        return list(known.values())[:1]
     return [known[name] for name in _WINDOWS.get(case.modality, known) if name in known]

@@ -23,6 +23,7 @@ class Data(Strict):
     Paths are taken from the folder of the file that names them, if they are there, else from the working folder.
 
     Args:
+        dataset: a folder in nnU-Net's layout, of SAM 2's frame folders or of MedSAM2's NPZ files.
         modalities: of the images of drawn scenes, in turn.
         voxels: along the longest axis of a drawn volume; the scene's own number if left out.
         close_ups: share of CT and MR volumes that are scans of one structure, in planes of their own, of `voxels` x

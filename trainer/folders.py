@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engine.errors import UserError
 from trainer.cases import Folder
+from trainer.layouts import LAYOUTS
 from trainer.real import RealSet
 
 Dataset = Folder | RealSet
@@ -25,16 +26,15 @@ def find(path: str | Path) -> list[Dataset]:
     found = [_open(child) for child in sorted(path.iterdir()) if child.is_dir()]
     datasets = [one for one in found if one is not None]
     if not datasets:
+        known = "; ".join(layout.looks for layout in LAYOUTS)
         raise UserError(
-            f"{path}: holds no dataset: neither here nor in a folder below is a dataset.json beside imagesTr/ "
-            "and labelsTr/ (make one with viscera generate) or beside images/ and labels/"
+            f"{path}: holds no dataset (make one with viscera generate): neither here nor in a folder below is one of: "
+            f"{known}; dataset.json with images and labels (real scans)"
         )
     return datasets
 
 
 def _open(path: Path) -> Dataset | None:
-    if not (path / "dataset.json").is_file():
-        return None
-    if (path / "imagesTr").is_dir():
-        return Folder(path)
-    return RealSet(path) if (path / "images").is_dir() else None
+    if (path / "dataset.json").is_file() and (path / "images").is_dir():
+        return RealSet(path)
+    return Folder(path) if any(layout.holds(path) for layout in LAYOUTS) else None

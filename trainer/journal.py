@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 METRICS = "metrics.jsonl"
+_RECENT = 50  # steps that the shown share of waiting is taken over: batches come in rounds, and so do waits
 
 
 class Journal:
@@ -36,6 +38,7 @@ class Journal:
             console=console,
             disable=not console.is_terminal,
         )
+        self._recent: deque[tuple[float, float]] = deque(maxlen=_RECENT)  # seconds waited, seconds in all
         self._task = self._progress.add_task("training", total=total, completed=start)
 
     def __enter__(self) -> Journal:
@@ -57,8 +60,15 @@ class Journal:
                 if isinstance(value, (int, float)):
                     self._events.add_scalar(name, value, step)
         if "loss" in values:
-            text = f"loss {values['loss']:.3f}  Dice {values['dice']:.2f}  waits {values['wait_share']:.0%}"
+            self._recent.append((values["wait_share"] * values["seconds"], values["seconds"]))
+            text = f"loss {values['loss']:.3f}  Dice {values['dice']:.2f}  waits {self.waits:.0%}"
             self._progress.update(self._task, completed=step, description=text)
+
+    @property
+    def waits(self) -> float:
+        """Share of the last steps' time that was spent waiting for data."""
+        waited, total = map(sum, zip(*self._recent, strict=True))
+        return waited / total
 
 
 def read(run: str | Path) -> list[dict[str, Any]]:

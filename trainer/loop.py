@@ -23,7 +23,7 @@ from ruamel.yaml import YAML
 from engine.atomic import write_text
 from engine.errors import UserError
 from trainer import checkpoint, weights
-from trainer.cases import Folder
+from trainer.cases import open_dataset
 from trainer.clips import Clip, Cut, batch_of
 from trainer.compat import CORE_LOSS_KEY, BatchedVideoDatapoint, MultiStepMultiMasksAndIous
 from trainer.config import Data, TrainConfig
@@ -210,9 +210,8 @@ def source_of(config: TrainConfig, number: int, held_out: bool = False) -> Sourc
 def make_source(data: Data, seed: int, cut: Cut) -> Source:
     """The source that a configuration's `data` describes."""
     if data.dataset is not None:
-        folder = Folder(Path(data.dataset))
-        len(folder)  # mistakes show here, not in a worker
-        return DiskSource(seed, cut, data.clips_per_volume, folder)
+        # mistakes show here, not in a worker
+        return DiskSource(seed, cut, data.clips_per_volume, open_dataset(data.dataset))
     if data.generator is not None:
         return GeneratedSource(seed, cut, data.clips_per_volume, data.generator)
     scenes = tuple(Path(name) for name in data.scenes)

@@ -15,7 +15,7 @@ from engine.errors import UserError
 from engine.formats.format import grid_from_lps
 from engine.grid import Grid
 from engine.io import read_pair
-from trainer.cases import Case, modality_of
+from trainer.case import Case, modality_of
 
 MNI152 = "mni152"
 #: White matter is where the tissue's probability exceeds this.

@@ -74,7 +74,7 @@ def test_empty_labels_are_refused(tmp_path):
 
 
 def test_a_folder_without_a_dataset_is_refused(tmp_path):
-    with pytest.raises(UserError, match="has no dataset"):
+    with pytest.raises(UserError, match="folder is empty"):
         len(Folder(tmp_path))
 
 

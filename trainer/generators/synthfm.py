@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from engine.grid import Grid
-from trainer.cases import Case
+from trainer.case import Case
 from trainer.generators.outline import outline
 from trainer.generators.texture import texture
 
