@@ -314,20 +314,38 @@ def evaluate(
 @cli.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("image", type=click.Path(path_type=Path))
-@click.option("--point", callback=_numbers, metavar="X,Y,Z", help="a click on the structure, voxel indices from 0")
-@click.option("--box", callback=_numbers, metavar="X0,Y0,Z0,X1,Y1,Z1", help="two opposite corners of a box around it")
+@click.option("--point", "points", multiple=True, metavar="[NAME=]X,Y,Z", help="on an object, voxel indices from 0")
+@click.option("--not", "outside", multiple=True, metavar="[NAME=]X,Y,Z", help="off it")
+@click.option("--box", "boxes", multiple=True, metavar="[NAME=]X,Y,Z,X,Y,Z", help="two opposite corners around it")
+@click.option("--mask", "masks", multiple=True, metavar="[NAME=]FILE", help="it on one slice, as a label file")
 @click.option("--world", is_flag=True, help="positions are mm on LPS+ axes instead of voxel indices")
 @click.option(
     "--axis", type=click.Choice(["x", "y", "z"]), default="z", show_default=True, help="slices are cut across it"
 )
 @click.option("--modality", type=click.Choice(["ct", "mr", "us"]), help="guessed from the grey values by default")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="mask to write")
-def segment(model: Path, image: Path, out: Path, **options: Any) -> None:
-    """Segment a structure of a scan (NIfTI, NRRD, MHA, DICOM folder, PNG) from a click or a box."""
-    from trainer.segment import segment_file
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="label map to write")
+@click.option("--picture", type=click.Path(path_type=Path), help="PNG of what was found")
+def segment(
+    model: Path,
+    image: Path,
+    out: Path,
+    points: tuple[str, ...],
+    outside: tuple[str, ...],
+    boxes: tuple[str, ...],
+    masks: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Segment structures of a scan (NIfTI, NRRD, MHA, DICOM folder, PNG).
 
-    mask = segment_file(model, image, out, **options)
-    click.echo(f"{out}: {int(mask.sum())} voxels")
+    Show each by points, a box or a mask; options without a NAME are of one object. Points on other slices than the
+    first correct it there. Every object is carried through the volume, both ways.
+    """
+    from trainer.segment import segment_file, targets_of
+
+    targets = targets_of(points, outside, boxes, masks)
+    labels = segment_file(model, image, out, targets, **options)
+    for number, target in enumerate(targets, start=1):
+        click.echo(f"{out}: {target.name}, {int((labels == number).sum())} voxels (label {number})")
 
 
 @cli.command()

@@ -106,6 +106,7 @@ def predictor(model: Model) -> Predictor:
     if model.spec.adapters:
         adapt(made)
     made.load_state_dict(model.network.state_dict())
+    made.add_all_frames_to_correct_as_cond = True  # a corrected slice is as good a memory as the first one
     return made.to(model.network.device).eval()
 
 

@@ -14,6 +14,7 @@ from engine.picture import Window, grey, montage, overlay, window_of, write_png
 from trainer.cases import Case
 from trainer.prompts import Prompt, box_around
 from trainer.scores import Score
+from trainer.slices import AXES
 
 TRUTH_COLOR, MODEL_COLOR = "#e69f00", "#56b4e9"
 
@@ -98,7 +99,7 @@ class Album:
                 found[z][part].copy(),
                 prompt if z == prompt.index else None,
                 (part[0].start, part[1].start),
-                _flips(case.grid),
+                flips(case.grid),
             )
             for z in _indices(truth, prompt.index)
         )
@@ -155,14 +156,16 @@ def _indices(truth: np.ndarray, prompted: int) -> list[int]:
     return sorted({(int(there.min()) + prompted) // 2, prompted, (int(there.max()) + prompted + 1) // 2})
 
 
-def _flips(grid: Grid) -> tuple[bool, bool]:
-    """Whether rows and columns are to be turned round so that left is on the right, posterior and inferior below."""
+def flips(grid: Grid, axis: str = "z") -> tuple[bool, bool]:
+    """Whether the rows and the columns of slices across `axis` are turned round to be seen as radiologists do.
+
+    The patient's left is on the right, his back below (or, in a sagittal slice, on the right), his head above.
+    """
     cosines = np.asarray(grid.direction, float).reshape(3, 3)
-    turned = []
-    for voxel in (1, 0):
-        world = int(np.argmax(np.abs(cosines[:, voxel])))
-        turned.append(bool((cosines[world, voxel] < 0) != (world == 2)))
-    return turned[0], turned[1]
+    columns, rows = (cosines[:, i] for i in range(3) if i != AXES.index(axis))
+    along_columns, along_rows = (int(np.argmax(np.abs(direction))) for direction in (columns, rows))
+    up = along_rows == 2
+    return bool((rows[along_rows] > 0) == up), bool(columns[along_columns] < 0)
 
 
 def _enlarge(picture: np.ndarray, times: int) -> np.ndarray:

@@ -1,61 +1,136 @@
-"""Segmenting one scan from a file: image in, prompt given, mask out on the image's own grid."""
+"""Segmenting a scan from a file: image in, objects shown, labels out on the image's own grid."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from engine.atomic import write_text
 from engine.errors import UserError
 from engine.grid import Grid
-from engine.io import read_image, write_labels
+from engine.io import read_image, read_labels, same_place, write_labels
+from engine.memory import require
+from engine.picture import grey, montage, overlay, window_of, write_png
 from trainer import weights
-from trainer.cases import MODALITIES
-from trainer.prompts import Prompt, box_between, click_at, voxel_of
+from trainer.case import MODALITIES
+from trainer.overlays import flips
+from trainer.prompts import Point, Prompt, across, box_between, click_at, largest_slice, voxel_of
 from trainer.segmenter import Segmenter
 
+Numbers = tuple[float, ...]
+
+#: Colours of objects in pictures, in turn (Okabe and Ito).
+COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
 _AIR_HU, _FAT_HU = -900.0, -50.0
+_BYTES = 8  # a voxel of the scan: its value and masks
+_PICTURE_BYTES = 24  # a pixel of a slice's picture: three channels and features
+_MOST = 255
+_TILE = 400  # pixels of a picture's longer edge, about
+
+
+@dataclass(frozen=True)
+class Target:
+    """What somebody shows of one object. Positions are x, y (, z) of the scan.
+
+    Args:
+        name: of the object.
+        clicks: positions, each on the object (True) or off it (False). The first one on it says which slice is
+            prompted where there is neither box nor mask; those on other slices correct what the object was there.
+        box: one corner and the opposite one; prompted on its middle slice.
+        mask: a file with the object on one slice or more; prompted on its largest one.
+    """
+
+    name: str = "object"
+    clicks: tuple[tuple[Numbers, bool], ...] = ()
+    box: Numbers | None = None
+    mask: Path | None = None
+
+
+def targets_of(
+    points: Sequence[str] = (), outside: Sequence[str] = (), boxes: Sequence[str] = (), masks: Sequence[str] = ()
+) -> list[Target]:
+    """What options say, each `[NAME=]VALUE`, object by object in the order of their first mention.
+
+    Raises:
+        UserError: where a value is no list of numbers, or an object has two boxes or two masks.
+    """
+    found: dict[str, Target] = {}
+    for option, texts in (("point", points), ("not", outside), ("box", boxes), ("mask", masks)):
+        for text in texts:
+            name, _, value = text.rpartition("=")
+            target = found.setdefault(name or Target.name, Target(name or Target.name))
+            if option in ("point", "not"):
+                clicks = (*target.clicks, (_read(option, value), option == "point"))
+                found[target.name] = replace(target, clicks=clicks)
+            elif getattr(target, option) is not None:
+                raise UserError(f"{target.name}: more than one {option}; name the objects (--{option} NAME=...)")
+            else:
+                shown: dict[str, Any] = {option: Path(value) if option == "mask" else _read(option, value)}
+                found[target.name] = replace(target, **shown)
+    return list(found.values())
+
+
+def _read(option: str, text: str) -> Numbers:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"--{option}: '{text}' is no list of numbers; write [NAME=]X,Y,Z") from None
 
 
 def segment_file(
     model: str | Path,
     image: str | Path,
     out: str | Path,
-    point: tuple[float, ...] | None = None,
-    box: tuple[float, ...] | None = None,
+    targets: Sequence[Target],
     axis: str = "z",
     world: bool = False,
     modality: str | None = None,
+    picture: str | Path | None = None,
 ) -> np.ndarray:
-    """Segment the structure that a click or a box shows, and write its mask.
+    """Segment the objects that somebody shows, and write their label map, and their names in a JSON file beside it.
 
     Args:
         model: a model folder, or an official SAM 2.1 `.pt` file.
         image: NIfTI, NRRD, MetaImage or PNG file, or a folder with one DICOM series.
-        out: the mask's file: 1 inside, 0 outside, on the image's grid.
-        point: x, y, z of a click.
-        box: x, y, z of one corner and x, y, z of the opposite one; prompted on its middle slice.
+        out: the label map's file: 1 for the first object and so on, on the image's grid; later ones win where they
+            overlap.
         axis: the grid axis that slices are cut across.
         world: positions are mm on LPS+ axes instead of voxel indices from 0.
         modality: `ct`, `mr` or `us`; guessed from the grey values if left out.
+        picture: PNG of each object on its prompted slice.
 
     Returns:
-        The mask, boolean `[z, y, x]`.
+        The label map, uint8 `[z, y, x]`.
 
     Raises:
-        UserError: where the input is unusable, or the model finds nothing there.
+        UserError: where the input is unusable, the volume larger than memory, or the model finds nothing there.
     """
-    if (point is None) == (box is None):
-        raise UserError("give either a point or a box")
-    if modality is not None and modality not in MODALITIES:
-        raise UserError(f"modality '{modality}' is unknown; use {', '.join(MODALITIES)}")
+    _check(targets, modality)
     data, grid = read_image(image)
-    prompt = _prompt(grid, point, box, axis, world)
-    mask = Segmenter(weights.load(model)).segment(data, grid, modality or guess_modality(data), prompt)
-    if not mask.any():
-        raise UserError(f"{image}: the model finds no structure there; try another click, or a box")
-    write_labels(out, mask, grid)
-    return mask
+    prompts = [_prompt(grid, target, axis, world) for target in targets]
+    segmenter = Segmenter(weights.load(model))
+    require(grid.shape, _BYTES, str(image))
+    require((across(data, axis).shape[0], segmenter.size, segmenter.size), _PICTURE_BYTES, str(image))
+    kind = modality or guess_modality(data)
+    labels = np.zeros(grid.shape, np.uint8)
+    for number, (target, (prompt, later)) in enumerate(zip(targets, prompts, strict=True), start=1):
+        session = segmenter.open(data, grid, kind, prompt)
+        for index, position, on in later:
+            session.correct(position, on, index)
+        mask = session.propagate()
+        if not mask.any():
+            raise UserError(f"{image}: the model finds no {target.name} there; try another click, or a box")
+        labels[mask] = number
+    write_labels(out, labels, grid)
+    write_text(_names_file(Path(out)), json.dumps({t.name: i for i, t in enumerate(targets, 1)}, indent=1) + "\n")
+    if picture is not None:
+        _draw(Path(picture), data, grid, kind, labels, targets, [prompt for prompt, _ in prompts])
+    return labels
 
 
 def guess_modality(image: np.ndarray) -> str:
@@ -64,18 +139,93 @@ def guess_modality(image: np.ndarray) -> str:
     return "ct" if low < _AIR_HU and high > _FAT_HU else "mr"
 
 
-def _prompt(
-    grid: Grid, point: tuple[float, ...] | None, box: tuple[float, ...] | None, axis: str, world: bool
-) -> Prompt:
-    numbers = point or box or ()
-    needed = 3 if point is not None else 6
-    if len(numbers) != needed:
-        raise UserError(f"a {'point' if needed == 3 else 'box'} has {needed} numbers, got {len(numbers)}")
-    corners = [_triple(numbers[i : i + 3]) for i in range(0, needed, 3)]
-    voxels = [voxel_of(grid, corner) for corner in corners] if world else corners
-    return click_at(grid, voxels[0], axis) if needed == 3 else box_between(grid, voxels[0], voxels[1], axis)
+def _check(targets: Sequence[Target], modality: str | None) -> None:
+    if not targets:
+        raise UserError("nothing is shown; give a point, a box or a mask")
+    if len(targets) > _MOST:
+        raise UserError(f"{len(targets)} objects; a label map holds {_MOST}")
+    if modality is not None and modality not in MODALITIES:
+        raise UserError(f"modality '{modality}' is unknown; use {', '.join(MODALITIES)}")
+    for target in targets:
+        if target.box is not None and target.mask is not None:
+            raise UserError(f"{target.name}: give either a box or a mask")
+        if target.box is None and target.mask is None and not any(on for _, on in target.clicks):
+            raise UserError(
+                f"{target.name}: show it by a point on it, a box or a mask; points off it alone say nothing"
+            )
 
 
-def _triple(numbers: tuple[float, ...]) -> tuple[float, float, float]:
-    x, y, z = numbers
-    return x, y, z
+def _prompt(grid: Grid, target: Target, axis: str, world: bool) -> tuple[Prompt, list[tuple[int, Point, bool]]]:
+    """The prompt of a target's slice, and the clicks on other slices."""
+    clicks = [(click_at(grid, _voxel(grid, position, world, target.name), axis), on) for position, on in target.clicks]
+    if target.mask is not None:
+        prompt = _masked(grid, target, axis)
+    elif target.box is not None:
+        half = len(target.box) // 2
+        corners = [_voxel(grid, part, world, target.name, "box") for part in (target.box[:half], target.box[half:])]
+        prompt = box_between(grid, corners[0], corners[1], axis)
+    else:
+        first = next(i for i, (_, on) in enumerate(clicks) if on)
+        prompt = clicks.pop(first)[0]
+    later = []
+    for click, on in clicks:
+        position = click.clicks[0][0]
+        if click.index == prompt.index:
+            prompt = prompt.clicked(position, on)
+        else:
+            later.append((click.index, position, on))
+    return prompt, later
+
+
+def _masked(grid: Grid, target: Target, axis: str) -> Prompt:
+    mask, place = read_labels(target.mask)  # type: ignore[arg-type]
+    if not same_place(grid, place):
+        raise UserError(f"{target.mask}: lies on another grid than the scan; draw the mask on the scan itself")
+    if not mask.any():
+        raise UserError(f"{target.mask}: the mask is empty")
+    index = largest_slice(mask > 0, axis)
+    return Prompt(axis, index, mask=across(mask > 0, axis)[index].copy())
+
+
+def _voxel(grid: Grid, position: Numbers, world: bool, name: str, what: str = "point") -> tuple[float, float, float]:
+    """Voxel index (x, y, z) of a position; pictures have two numbers."""
+    flat = grid.size[2] == 1 and not world
+    if len(position) == 2 and flat:
+        position = (*position, 0.0)
+    if len(position) != 3:
+        needed = (3 - flat) * (2 if what == "box" else 1)
+        given = len(position) * (2 if what == "box" else 1)
+        raise UserError(f"{name}: a {what} has {needed} numbers, got {given}")
+    x, y, z = position
+    return voxel_of(grid, (x, y, z)) if world else (x, y, z)
+
+
+def _names_file(out: Path) -> Path:
+    """mask.json of mask.nii.gz."""
+    return out.with_name(out.name.removesuffix(".gz")).with_suffix(".json")
+
+
+def _draw(
+    path: Path,
+    data: np.ndarray,
+    grid: Grid,
+    modality: str,
+    labels: np.ndarray,
+    targets: Sequence[Target],
+    prompts: Sequence[Prompt],
+) -> None:
+    """Every object's prompted slice with the label map laid over it."""
+    colors = {i: COLORS[(i - 1) % len(COLORS)] for i in range(1, len(targets) + 1)}
+    window, tiles = window_of(data, modality), []
+    for prompt in prompts:
+        rows, columns = (slice(None, None, -1 if flip else 1) for flip in flips(grid, prompt.axis))
+        image, mask = (_enlarged(across(array, prompt.axis)[prompt.index][rows, columns]) for array in (data, labels))
+        tiles.append(overlay(grey(image, window), mask, colors))
+    captions = [f"{target.name}, slice {prompt.index}" for target, prompt in zip(targets, prompts, strict=True)]
+    write_png(path, montage(tiles, captions, columns=min(4, len(tiles)), text_px=11))
+
+
+def _enlarged(picture: np.ndarray) -> np.ndarray:
+    """A small slice with every pixel repeated, so that outlines are thin and captions have room."""
+    times = max(1, _TILE // max(picture.shape))
+    return picture.repeat(times, axis=0).repeat(times, axis=1)

@@ -6,7 +6,7 @@ The model looks closely: at a square about the prompt's box or mask, or about wh
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,10 +178,15 @@ class Segmenter:
         self.predictor.propagate_in_video_preflight(state)
         outputs = state["output_dict_per_obj"][0]
         outputs["non_cond_frame_outputs"].clear()  # of an earlier propagation
-        yield start, outputs["cond_frame_outputs"][start]["pred_masks"][:, 0]
+        shown = outputs["cond_frame_outputs"]
+        yield start, shown[start]["pred_masks"][:, 0]
         upwards, downwards = range(start + 1, state["num_frames"]), range(start - 1, -1, -1)
         for way, reverse in ((upwards, False), (downwards, True)):
             for frame in way:
+                state["frames_tracked_per_obj"][0][frame] = {"reverse": reverse}  # clicks there correct from now on
+                if frame in shown:
+                    yield frame, shown[frame]["pred_masks"][:, 0]
+                    continue
                 out, logits = self.predictor._run_single_frame_inference(
                     inference_state=state,
                     output_dict=outputs,
@@ -207,7 +212,7 @@ class Segmenter:
 
 
 class Session:
-    """One object of one image: shown by a prompt, corrected by clicks on its slice, carried through the volume.
+    """One object of one image: shown by a prompt, corrected by clicks on any slice, carried through the volume.
 
     Made by `Segmenter.open`. The volume may be asked for at any time, and corrected on after that.
 
@@ -218,21 +223,44 @@ class Session:
 
     def __init__(self, segmenter: Segmenter, scan: _Scan, prompt: Prompt) -> None:
         self._segmenter, self._scan, self.prompt = segmenter, scan, prompt
+        self.shown: np.ndarray
+        self._elsewhere: list[tuple[int, Point, bool]] = []  # clicks on other slices
         self._start(segmenter._aimed(scan, prompt))
 
-    def correct(self, position: Point, on: bool) -> np.ndarray:
-        """Add a click (column, row) to the prompted slice, on the object or off it; returns the slice's new mask.
+    def correct(self, position: Point, on: bool, index: int | None = None) -> np.ndarray:
+        """Add a click (column, row), on the object or off it; returns its slice's new mask.
 
         A click off what the model looks at makes it look again, at a part that holds the click and the mask so far.
+
+        Args:
+            index: the slice; the prompted one if left out. Another one is corrected as the object was carried there.
         """
-        self.prompt = self.prompt.clicked(position, on)
-        if self._slicing.holds(position):
+        if index is None or index == self.prompt.index:
+            self.prompt = self.prompt.clicked(position, on)
+            if not self._slicing.holds(position):
+                self._widen(_with_clicks(self.shown, self.prompt, off=True))
+                return self.shown
             self._segmenter._click(self._state, self._slicing, self.prompt.index, position, on)
             self.shown = self._read()
+            return self.shown
+        self._elsewhere.append((index, position, on))
+        if self._slicing.holds(position):
+            self._follow(self._elsewhere[-1:])
         else:
-            reach = _with_clicks(self.shown, self.prompt, off=True)
-            self._start(_about(self._slicing, box_around(reach)))
-        return self.shown
+            reach = self.shown.copy()
+            reach[round(position[1]), round(position[0])] = True
+            self._widen(reach)
+        return self._segmenter._mask(self._segmenter._shown(self._state, index), self._slicing)[0]
+
+    def _widen(self, reach: np.ndarray) -> None:
+        """Look again, at a part that holds all of `reach`."""
+        self._start(_about(self._slicing, box_around(reach)))
+
+    def _follow(self, clicks: Sequence[tuple[int, Point, bool]]) -> None:
+        """Click on slices that the object is carried to first."""
+        self.propagate()
+        for index, position, on in clicks:
+            self._segmenter._click(self._state, self._slicing, index, position, on)
 
     def propagate(self) -> np.ndarray:
         """Boolean mask `[z, y, x]` of the object: the prompted slice's, carried to both ends of the axis."""
@@ -249,6 +277,8 @@ class Session:
         self._segmenter._embed(self._state, [self.prompt.index])
         self._segmenter._show(self._state, slicing, self.prompt, self.prompt.index)
         self.shown = self._read()
+        if self._elsewhere:
+            self._follow(self._elsewhere)
 
     def _read(self) -> np.ndarray:
         if self.prompt.mask is not None and not self.prompt.clicks:

@@ -2,14 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from engine.errors import UserError
-from engine.io import read_labels, write_image
 from tests.trainer.phantoms import ball_case
-from trainer import weights
 from trainer.model import build
 from trainer.prompts import Prompt
 from trainer.protocols import prompt_of
-from trainer.segment import guess_modality, segment_file
 from trainer.segmenter import Segmenter
 
 
@@ -37,42 +33,6 @@ def test_the_same_prompt_gives_the_same_mask(model):
     prompt = prompt_of(case.mask("ball"), "click")
     first, second = (Segmenter(model).segment(case.image, case.grid, "mr", prompt) for _ in range(2))
     assert np.array_equal(first, second)
-
-
-def test_a_scan_in_a_file_gets_a_mask_in_a_file(model, tmp_path):
-    case = ball_case(size=(24, 20, 9))
-    write_image(tmp_path / "scan.nii.gz", case.image, case.grid)
-    weights.save(model, tmp_path / "model")
-    out = tmp_path / "mask.nii.gz"
-    mask = segment_file(tmp_path / "model", tmp_path / "scan.nii.gz", out, point=(13, 10, 4), modality="mr")
-    labels, grid = read_labels(out)
-    assert np.array_equal(labels > 0, mask)
-    assert grid.size == case.grid.size and np.allclose(grid.affine_lps, case.grid.affine_lps)
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        ({}, "either a point or a box"),
-        ({"point": (1, 2)}, "3 numbers, got 2"),
-        ({"point": (1, 2, 99)}, "outside the image"),
-        ({"point": (1, 2, 3), "axis": "w"}, "axis 'w'"),
-        ({"point": (1, 2, 3), "modality": "xray"}, "modality 'xray'"),
-    ],
-)
-def test_a_bad_prompt_is_refused_before_anything_is_written(model, tmp_path, arguments, message):
-    case = ball_case(size=(24, 20, 9))
-    write_image(tmp_path / "scan.nii.gz", case.image, case.grid)
-    with pytest.raises(UserError, match=message):
-        segment_file(tmp_path / "model", tmp_path / "scan.nii.gz", tmp_path / "mask.nii.gz", **arguments)
-    assert not (tmp_path / "mask.nii.gz").exists()
-
-
-def test_hounsfield_units_are_recognised():
-    rng = np.random.default_rng(0)
-    ct = np.where(rng.random((8, 8, 8)) < 0.5, -1000.0, 40.0)
-    assert guess_modality(ct) == "ct"
-    assert guess_modality(np.abs(ct)) == "mr"
 
 
 def _opened(model, prompt, case):
@@ -140,3 +100,28 @@ def test_a_mask_thinner_than_a_pixel_of_the_picture_is_still_shown(model):
     line[200, 40:360] = True
     mask = _opened(model, Prompt("z", 1, mask=line), case).propagate()
     assert np.array_equal(mask[1], line)
+
+
+def test_another_slice_is_corrected_as_the_object_was_carried_there(model):
+    case = ball_case(size=(24, 20, 9))
+    prompt = prompt_of(case.mask("ball"), "box")
+    session = _opened(model, prompt, case)
+    first, there = session.propagate(), prompt.index + 2
+    outside = not first[there, 10, 12]
+    changed = session.correct((12.0, 10.0), outside, there)
+    again = session.propagate()
+    assert np.array_equal(again[there], changed) and not np.array_equal(changed, first[there])
+    assert np.array_equal(again[prompt.index], first[prompt.index])  # the prompted slice is not touched
+    assert not np.array_equal(again[there + 1], first[there + 1])  # the correction is remembered
+    fresh = _opened(model, prompt, case)
+    fresh.correct((12.0, 10.0), outside, there)
+    assert np.array_equal(fresh.propagate(), again)
+
+
+def test_a_correction_elsewhere_survives_a_wider_look(model):
+    case = ball_case(size=(64, 60, 5))
+    session = _opened(model, Prompt("z", 2, box=(30.0, 30.0, 36.0, 36.0)), case)
+    session.correct((33.0, 33.0), False, 3)
+    wide = session.correct((2.0, 3.0), True, 1)
+    assert wide.shape == (60, 64) and session._slicing.holds((2.0, 3.0))
+    assert set(session._state["point_inputs_per_obj"][0]) >= {1, 2, 3}
