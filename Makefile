@@ -41,7 +41,8 @@ test-oracles: $(STAMP)
 	$(BIN)/python -m pytest -rfEs --durations=10 tests/oracles
 
 bench: $(STAMP)
-	$(BIN)/viscera bench | tee docs/benchmarks.md
+	mkdir -p out
+	$(BIN)/viscera bench | tee out/benchmarks.md
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
