@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from engine.errors import UserError
+from engine.numbers import numbers_of
 
 SCENES = Path(__file__).parent / "scenes"
 
@@ -63,12 +64,7 @@ def _words(_context: Any, _option: Any, text: str) -> tuple[str, ...]:
 
 
 def _numbers(_context: Any, option: Any, text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise UserError(f"--{option.name}: '{text}' is no list of numbers; write {option.metavar}") from None
+    return None if text is None else numbers_of(option.name, text, option.metavar)
 
 
 _DEVICE = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="where kernels run")

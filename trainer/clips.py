@@ -21,7 +21,6 @@ from trainer.slices import AXES, Slicing, normalise
 _WINDOWS = {"ct": ("abdomen", "mediastinum", "liver", "full"), "us": ("full", "bright")}
 _TRIES = 8
 _WIDER = (1.2, 5.0)  # edge of a crop over the longer side of its first object
-_NARROWEST = 16.0  # pixels of the volume in a crop's edge
 _ACROSS = (0.2, 0.2, 0.6)  # shares of clips across x, y and z: readers page along z
 _WINDOWING = 0.08  # sd of a window's shift and widening, as shares of its width
 _SURROUNDINGS, _DARK = 5, 12  # pixels, and grey values that say nothing in ultrasound
@@ -140,11 +139,9 @@ def _turned(frames: np.ndarray, masks: np.ndarray, rng: np.random.Generator) -> 
 def _crop(slicing: Slicing, mask: np.ndarray, rng: np.random.Generator) -> Slicing:
     """The slices cropped about a mask `[rows, columns]`, which need not lie in the middle."""
     box = box_around(mask)
-    columns, rows = (slicing.grid.spacing[i] for i in slicing.columns_rows)
-    longest = max((box[2] - box[0] + 1.0) * columns, (box[3] - box[1] + 1.0) * rows)
-    edge = longest * math.exp(rng.uniform(*np.log(_WIDER)))
-    edge = max(edge, _NARROWEST * min(columns, rows))
-    right, down = rng.uniform(-0.3, 0.3, 2) * max(edge - longest, 0.0) / np.array([columns, rows])
+    edge = slicing.edge_mm(box, math.exp(rng.uniform(*np.log(_WIDER))))
+    pixel = np.array([slicing.grid.spacing[i] for i in slicing.columns_rows])
+    right, down = rng.uniform(-0.3, 0.3, 2) * max(edge - slicing.longer_mm(box), 0.0) / pixel
     return slicing.around((box[0] + right, box[1] + down, box[2] + right, box[3] + down), edge)
 
 

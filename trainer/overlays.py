@@ -40,15 +40,14 @@ class Panel:
 
     def draw(self) -> np.ndarray:
         """uint8 `[h, w, 3]`, about as large as a tile."""
-        times = max(1, _TILE // max(self.grey.shape))
-        picture = _enlarge(self.grey, times)
+        times = times_of(self.grey)
+        picture = enlarge(self.grey, times)
         for mask, color in ((self.truth, TRUTH_COLOR), (self.found, MODEL_COLOR)):
-            picture = overlay(picture, _enlarge(mask, times), {1: color}, opacity=0.1)
+            picture = overlay(picture, enlarge(mask, times), {1: color}, opacity=0.1)
         image = Image.fromarray(picture)
         if self.prompt is not None:
             self._mark(ImageDraw.Draw(image), self.prompt, times)
-        rows, columns = (slice(None, None, -1 if flip else 1) for flip in self.flips)
-        return np.ascontiguousarray(np.asarray(image)[rows, columns])
+        return turned(np.asarray(image), self.flips)
 
     def _mark(self, draw: ImageDraw.ImageDraw, prompt: Prompt, times: int) -> None:
         def place(column: float, row: float, shift: float = 0.5) -> tuple[float, float]:
@@ -168,6 +167,17 @@ def flips(grid: Grid, axis: str = "z") -> tuple[bool, bool]:
     return bool((rows[along_rows] > 0) == up), bool(columns[along_columns] < 0)
 
 
-def _enlarge(picture: np.ndarray, times: int) -> np.ndarray:
+def turned(picture: np.ndarray, flips: tuple[bool, bool]) -> np.ndarray:
+    """A picture with its rows and its columns turned round as `flips` says."""
+    rows, columns = (slice(None, None, -1 if flip else 1) for flip in flips)
+    return np.ascontiguousarray(picture[rows, columns])
+
+
+def times_of(picture: np.ndarray, tile: int = _TILE) -> int:
+    """How often a small picture's pixels are repeated for its longer edge to have about `tile` of them."""
+    return max(1, tile // max(picture.shape))
+
+
+def enlarge(picture: np.ndarray, times: int) -> np.ndarray:
     """A picture with every pixel repeated, so that outlines are thin and captions have room."""
     return picture.astype(np.uint8).repeat(times, axis=0).repeat(times, axis=1)

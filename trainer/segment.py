@@ -15,10 +15,11 @@ from engine.errors import UserError
 from engine.grid import Grid
 from engine.io import read_image, read_labels, same_place, write_labels
 from engine.memory import require
+from engine.numbers import numbers_of
 from engine.picture import grey, montage, overlay, window_of, write_png
 from trainer import weights
 from trainer.case import MODALITIES
-from trainer.overlays import flips
+from trainer.overlays import enlarge, flips, times_of, turned
 from trainer.prompts import Point, Prompt, across, box_between, click_at, largest_slice, voxel_of
 from trainer.segmenter import Segmenter
 
@@ -30,6 +31,7 @@ _AIR_HU, _FAT_HU = -900.0, -50.0
 _BYTES = 8  # a voxel of the scan: its value and masks
 _PICTURE_BYTES = 24  # a pixel of a slice's picture: three channels and features
 _MOST = 255
+_FORM = "[NAME=]X,Y,Z"
 _TILE = 400  # pixels of a picture's longer edge, about
 
 
@@ -65,21 +67,14 @@ def targets_of(
             name, _, value = text.rpartition("=")
             target = found.setdefault(name or Target.name, Target(name or Target.name))
             if option in ("point", "not"):
-                clicks = (*target.clicks, (_read(option, value), option == "point"))
+                clicks = (*target.clicks, (numbers_of(option, value, _FORM), option == "point"))
                 found[target.name] = replace(target, clicks=clicks)
             elif getattr(target, option) is not None:
                 raise UserError(f"{target.name}: more than one {option}; name the objects (--{option} NAME=...)")
             else:
-                shown: dict[str, Any] = {option: Path(value) if option == "mask" else _read(option, value)}
+                shown: dict[str, Any] = {option: Path(value) if option == "mask" else numbers_of(option, value, _FORM)}
                 found[target.name] = replace(target, **shown)
     return list(found.values())
-
-
-def _read(option: str, text: str) -> Numbers:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise UserError(f"--{option}: '{text}' is no list of numbers; write [NAME=]X,Y,Z") from None
 
 
 def segment_file(
@@ -218,14 +213,8 @@ def _draw(
     colors = {i: COLORS[(i - 1) % len(COLORS)] for i in range(1, len(targets) + 1)}
     window, tiles = window_of(data, modality), []
     for prompt in prompts:
-        rows, columns = (slice(None, None, -1 if flip else 1) for flip in flips(grid, prompt.axis))
-        image, mask = (_enlarged(across(array, prompt.axis)[prompt.index][rows, columns]) for array in (data, labels))
-        tiles.append(overlay(grey(image, window), mask, colors))
+        image, mask = (turned(across(a, prompt.axis)[prompt.index], flips(grid, prompt.axis)) for a in (data, labels))
+        times = times_of(image, _TILE)
+        tiles.append(overlay(enlarge(grey(image, window), times), enlarge(mask, times), colors))
     captions = [f"{target.name}, slice {prompt.index}" for target, prompt in zip(targets, prompts, strict=True)]
     write_png(path, montage(tiles, captions, columns=min(4, len(tiles)), text_px=11))
-
-
-def _enlarged(picture: np.ndarray) -> np.ndarray:
-    """A small slice with every pixel repeated, so that outlines are thin and captions have room."""
-    times = max(1, _TILE // max(picture.shape))
-    return picture.repeat(times, axis=0).repeat(times, axis=1)

@@ -24,7 +24,6 @@ _AHEAD = 8  # slices that are embedded at a time
 _CACHE_BYTES = 1 << 30  # embeddings above this are made slice by slice instead of kept
 _OBJECT = 1
 _WIDER = 2.0  # edge of what is looked at over the longer side of the box
-_NARROWEST = 16.0  # pixels of the volume in that edge
 _LOOKS = 2  # at a click, before the one that counts: where the object ends is not known
 
 
@@ -34,13 +33,11 @@ class _Scan:
 
     image: np.ndarray
     grid: Grid
-    modality: str
-    window: Window | None
+    window: Window
 
     def pictures(self, slicing: Slicing, which: slice) -> torch.Tensor:
         """SAM 2's input `[n, 3, S, S]` of some slices."""
-        window = self.window or window_of(self.image, self.modality)
-        return normalise(slicing.frames(grey(slicing.take(self.image, which), window)) / 255.0)
+        return normalise(slicing.frames(grey(slicing.take(self.image, which), self.window)) / 255.0)
 
 
 class Segmenter:
@@ -65,7 +62,7 @@ class Segmenter:
             modality: `ct`, `mr` or `us`; decides the window.
             window: (low, high) of the grey scale; the modality's default if left out.
         """
-        return Session(self, _Scan(image, grid, modality, window), prompt)
+        return Session(self, _Scan(image, grid, window or window_of(image, modality)), prompt)
 
     def segment(
         self, image: np.ndarray, grid: Grid, modality: str, prompt: Prompt, window: Window | None = None
@@ -80,7 +77,7 @@ class Segmenter:
         self, image: np.ndarray, grid: Grid, modality: str, prompt: Prompt, window: Window | None = None
     ) -> np.ndarray:
         """Boolean mask `[rows, columns]` of the prompted slice alone."""
-        scan = _Scan(image, grid, modality, window)
+        scan = _Scan(image, grid, window or window_of(image, modality))
         return self._look(scan, self._aimed(scan, prompt), prompt)
 
     def _aimed(self, scan: _Scan, prompt: Prompt) -> Slicing:
@@ -296,6 +293,4 @@ def _with_clicks(mask: np.ndarray, prompt: Prompt, off: bool = False) -> np.ndar
 
 def _about(slicing: Slicing, box: tuple[float, float, float, float]) -> Slicing:
     """The slices cropped to a square about a box on them."""
-    columns, rows = (slicing.grid.spacing[i] for i in slicing.columns_rows)
-    longest = max((box[2] - box[0] + 1.0) * columns, (box[3] - box[1] + 1.0) * rows)
-    return slicing.around(box, max(_WIDER * longest, _NARROWEST * min(columns, rows)))
+    return slicing.around(box, slicing.edge_mm(box, _WIDER))

@@ -12,6 +12,9 @@ from engine.grid import Grid
 
 AXES = ("x", "y", "z")
 
+#: Pixels of a slice in the edge of what is looked at closely, at least.
+NARROWEST = 16.0
+
 #: SAM 2's normalisation of pictures in 0..1.
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
@@ -91,6 +94,15 @@ class Slicing:
         """Whether pictures show the pixel at a (column, row) position in a slice."""
         spans = (self.shown.columns, self.shown.rows)
         return all(start <= round(i) < stop for i, (start, stop) in zip(index, spans, strict=True))
+
+    def longer_mm(self, box: tuple[float, float, float, float]) -> float:
+        """The longer side of a box (left, top, right, bottom), its outermost pixels included."""
+        columns, rows = (self.grid.spacing[i] for i in self.columns_rows)
+        return max((box[2] - box[0] + 1.0) * columns, (box[3] - box[1] + 1.0) * rows)
+
+    def edge_mm(self, box: tuple[float, float, float, float], times: float) -> float:
+        """The edge of a square `times` as wide as a box is long, at least `NARROWEST` pixels of the slice."""
+        return max(times * self.longer_mm(box), NARROWEST * min(self.grid.spacing[i] for i in self.columns_rows))
 
     def around(self, box: tuple[float, float, float, float], edge_mm: float) -> Slicing:
         """The same slices cropped to a square of about `edge_mm` around a box (left, top, right, bottom).

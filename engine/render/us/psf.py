@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,86 +40,74 @@ def axial_width(probe: Probe, frequency_mhz: float) -> float:
 
 def lateral_width(probe: Probe, frequency_mhz: float, focus_mm: float, range_mm: np.ndarray) -> np.ndarray:
     """-6 dB two-way width (mm) in the scan plane at each range: fixed transmit focus, dynamic receive focus."""
-    return _widths(*_in_plane(probe, frequency_mhz, focus_mm), range_mm)
+    return _widths(_in_plane(probe, frequency_mhz, focus_mm), range_mm)
 
 
 def elevation_width(probe: Probe, frequency_mhz: float, range_mm: np.ndarray) -> np.ndarray:
     """-6 dB two-way thickness (mm) of the slice at each range: the same lens in transmit and receive."""
-    wave = wavelength_mm(frequency_mhz)
-    return _widths(probe.elevation_mm, probe.elevation_focus_mm, None, wave, "rect", range_mm)
+    lens = _Beam(probe.elevation_mm, probe.elevation_focus_mm, None, wavelength_mm(frequency_mhz), "rect")
+    return _widths(lens, range_mm)
 
 
 def lateral_pattern(
     probe: Probe, frequency_mhz: float, focus_mm: float, range_mm: np.ndarray, lateral_mm: np.ndarray
 ) -> np.ndarray:
     """Signed two-way amplitude in the scan plane at ranges `[n]` and lateral offsets `[n, m]`, side lobes included."""
-    return _two_way(*_in_plane(probe, frequency_mhz, focus_mm), np.maximum(range_mm, NEAREST_MM), lateral_mm)
+    return _two_way(_in_plane(probe, frequency_mhz, focus_mm), np.maximum(range_mm, NEAREST_MM), lateral_mm)
 
 
-def _in_plane(
-    probe: Probe, frequency_mhz: float, focus_mm: float
-) -> tuple[float, float, tuple[float, float], float, str]:
-    """What `_two_way` takes for the scan plane: transmit aperture and focus, receive, wavelength, apodization."""
-    sent = min(probe.aperture_mm, focus_mm / probe.f_number)
-    return sent, focus_mm, (probe.f_number, probe.aperture_mm), wavelength_mm(frequency_mhz), probe.apodization
+class _Beam(NamedTuple):
+    """A transmit aperture and its focus, and what listens.
+
+    Args:
+        receive: F-number and widest aperture (mm); None where it is the transmit's.
+        kind: of apodization.
+    """
+
+    aperture_mm: float
+    focus_mm: float
+    receive: tuple[float, float] | None
+    wave_mm: float
+    kind: str
 
 
-def _two_way(
-    aperture_mm: float,
-    focus_mm: float,
-    receive: tuple[float, float] | None,
-    wave_mm: float,
-    kind: str,
-    range_mm: np.ndarray,
-    lateral_mm: np.ndarray,
-) -> np.ndarray:
-    """Transmit times receive; `receive` is F-number and widest aperture, None where it is the transmit's."""
-    sent = aperture.fixed(aperture_mm, focus_mm, wave_mm, kind, range_mm, lateral_mm)
-    if receive is None:
+def _in_plane(probe: Probe, frequency_mhz: float, focus_mm: float) -> _Beam:
+    """The beam in the scan plane."""
+    sent, receive = min(probe.aperture_mm, focus_mm / probe.f_number), (probe.f_number, probe.aperture_mm)
+    return _Beam(sent, focus_mm, receive, wavelength_mm(frequency_mhz), probe.apodization)
+
+
+def _two_way(beam: _Beam, range_mm: np.ndarray, lateral_mm: np.ndarray) -> np.ndarray:
+    """Transmit times receive."""
+    sent = aperture.fixed(beam.aperture_mm, beam.focus_mm, beam.wave_mm, beam.kind, range_mm, lateral_mm)
+    if beam.receive is None:
         return sent * sent
-    f_number, widest = receive
+    f_number, widest = beam.receive
     heard = np.minimum(range_mm / f_number, widest)
-    return sent * aperture.dynamic(heard, wave_mm, kind, range_mm, lateral_mm)
+    return sent * aperture.dynamic(heard, beam.wave_mm, beam.kind, range_mm, lateral_mm)
 
 
-def _widths(
-    aperture_mm: float,
-    focus_mm: float,
-    receive: tuple[float, float] | None,
-    wave_mm: float,
-    kind: str,
-    range_mm: np.ndarray,
-) -> np.ndarray:
+def _widths(beam: _Beam, range_mm: np.ndarray) -> np.ndarray:
     """Widths at any ranges, from patterns at few."""
     asked = np.maximum(np.asarray(range_mm, float), NEAREST_MM)
-    low, high = float(asked.min()), float(asked.max())
-    knots, found = _knots(aperture_mm, focus_mm, receive, wave_mm, kind, low, high)
+    knots, found = _knots(beam, float(asked.min()), float(asked.max()))
     return np.interp(asked, knots, found)
 
 
 @functools.lru_cache(maxsize=64)
-def _knots(
-    aperture_mm: float,
-    focus_mm: float,
-    receive: tuple[float, float] | None,
-    wave_mm: float,
-    kind: str,
-    low: float,
-    high: float,
-) -> tuple[np.ndarray, np.ndarray]:
+def _knots(beam: _Beam, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
     """Ranges from `low` to `high`, the focus among them, and the pattern's -6 dB widths there."""
     knots = np.geomspace(low, high, KNOTS) if high > low else np.array([low])
-    if low < focus_mm < high:
-        knots = np.sort(np.append(knots, focus_mm))
-    cone = aperture_mm * np.abs(knots - focus_mm) / focus_mm
-    sharp = 3.4 * ONE_WAY * wave_mm * np.sqrt(0.25 + (knots / aperture_mm) ** 2)
+    if low < beam.focus_mm < high:
+        knots = np.sort(np.append(knots, beam.focus_mm))
+    cone = beam.aperture_mm * np.abs(knots - beam.focus_mm) / beam.focus_mm
+    sharp = 3.4 * ONE_WAY * beam.wave_mm * np.sqrt(0.25 + (knots / beam.aperture_mm) ** 2)
     reach = sharp + cone
-    if receive is not None:
-        f_number = np.maximum(receive[0], knots / receive[1])
-        reach = np.minimum(reach, 3.4 * ONE_WAY * wave_mm * np.sqrt(1.0 + 4.0 * f_number**2))
+    if beam.receive is not None:
+        f_number = np.maximum(beam.receive[0], knots / beam.receive[1])
+        reach = np.minimum(reach, 3.4 * ONE_WAY * beam.wave_mm * np.sqrt(1.0 + 4.0 * f_number**2))
     lateral = reach[:, None] * np.linspace(0.0, 1.0, 96)
-    amplitude = np.abs(_two_way(aperture_mm, focus_mm, receive, wave_mm, kind, knots, lateral))
-    return knots, aperture.width(lateral, amplitude)
+    return knots, aperture.width(lateral, np.abs(_two_way(beam, knots, lateral)))
 
 
 def taps(width: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
