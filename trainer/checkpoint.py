@@ -1,7 +1,12 @@
-"""Checkpoints that a run resumes from exactly: model, optimiser and step; randomness depends on the step alone."""
+"""Checkpoints that a run resumes from exactly: model, optimiser and step; randomness depends on the step alone.
+
+A checkpoint is a model's folder too. Where weights are averaged, the model holds the averages and the optimiser's file
+the weights themselves.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tempfile
@@ -15,21 +20,25 @@ from safetensors.torch import load_file, save_file
 
 from engine.errors import UserError
 from trainer import weights
+from trainer.average import Average
 from trainer.model import Model
 
 _OPTIMIZER = "optimizer.safetensors"
+_WEIGHT = "weight"
 _FOLDER = "checkpoints"
 _PREFIX = "step_"
 
 
-def save(run: Path, step: int, model: Model, optimizer: torch.optim.Optimizer) -> Path:
+def save(run: Path, step: int, model: Model, optimizer: torch.optim.Optimizer, average: Average | None = None) -> Path:
     """Write the checkpoint after `step` steps, whole or not at all, and drop the ones before it."""
     home = run / _FOLDER
     home.mkdir(parents=True, exist_ok=True)
     target = home / f"{_PREFIX}{step:07d}"
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=home))
-    weights.write(model, partial, {"step": step})
-    save_file(dict(_flatten(model, optimizer)), str(partial / _OPTIMIZER))
+    state = dict(_flatten(model, optimizer, average is not None))
+    with average.applied() if average else contextlib.nullcontext():
+        weights.write(model, partial, {"step": step})
+    save_file(state, str(partial / _OPTIMIZER))
     weights.replace_folder(partial, target)
     for folder in home.iterdir():
         if folder != target:
@@ -43,8 +52,8 @@ def latest(run: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def restore(folder: Path, model: Model, optimizer: torch.optim.Optimizer) -> int:
-    """Put a checkpoint's state into the model and the optimiser; the number of steps done."""
+def restore(folder: Path, model: Model, optimizer: torch.optim.Optimizer, average: Average | None = None) -> int:
+    """Put a checkpoint's state into the model, the optimiser and the average; the number of steps done."""
     saved = weights.load(folder, size=model.spec.size)
     model.network.load_state_dict(saved.network.state_dict())
     try:
@@ -55,13 +64,24 @@ def restore(folder: Path, model: Model, optimizer: torch.optim.Optimizer) -> int
     for name, parameter in model.network.named_parameters():
         entries = {key: state[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in state}
         if entries:
-            moved = {key: value if key == "step" else value.to(parameter.device) for key, value in entries.items()}
-            optimizer.state[parameter] = moved
+            optimizer.state[parameter] = {k: v if k == "step" else _like(parameter, v) for k, v in entries.items()}
+    if average is not None:
+        average.steps = step
+        for name, parameter in model.network.named_parameters():
+            average.values[name] = parameter.detach().clone()
+            parameter.data = _like(parameter, state[f"{_WEIGHT}/{name}"])
     return step
 
 
-def _flatten(model: Model, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, torch.Tensor]]:
+def _like(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """The value on the parameter's device, in its order in memory: fused optimisers count on it."""
+    return torch.empty_like(parameter, requires_grad=False).copy_(value)
+
+
+def _flatten(model: Model, optimizer: torch.optim.Optimizer, averaged: bool) -> Iterator[tuple[str, torch.Tensor]]:
     for name, parameter in model.network.named_parameters():
+        if averaged:
+            yield f"{_WEIGHT}/{name}", parameter.detach().cpu().clone(memory_format=torch.contiguous_format)
         entries: dict[str, Any] = optimizer.state.get(parameter, {})
         for key, value in entries.items():
             yield f"{key}/{name}", value.detach().cpu().contiguous()

@@ -93,7 +93,8 @@ class TrainConfig(Strict):
         adapters: put SAM-Med2D's adapters into the image encoder; they learn even where it is frozen.
         freeze: parts that do not learn, of `image_encoder`, `prompt_encoder`, `mask_decoder`, `memory`.
         fresh: parts that start anew instead of from `start`.
-        learning_rate: at its highest; it rises over `warmup` steps and falls to 2 % of that along a cosine.
+        learning_rate: at its highest; it rises over `warmup` steps and falls to 2 % of that along a line.
+        average: decay of the running average of the weights, which is what is kept; 0 keeps the last step's.
         clip_grad: largest norm of the gradient.
         out: the run's folder.
         checkpoint_every, eval_every: steps; 0 for never (a run always saves its end).
@@ -114,6 +115,7 @@ class TrainConfig(Strict):
     warmup: int = Field(50, ge=0)
     weight_decay: float = Field(0.05, ge=0)
     clip_grad: float = Field(1.0, gt=0)
+    average: float = Field(0.999, ge=0, lt=1)
     seed: int = Field(0, ge=0, lt=2**31)
     out: str = "out/train"
     checkpoint_every: int = Field(200, ge=0)

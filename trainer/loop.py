@@ -23,6 +23,7 @@ from ruamel.yaml import YAML
 from engine.atomic import write_text
 from engine.errors import UserError
 from trainer import checkpoint, weights
+from trainer.average import Average
 from trainer.cases import open_dataset
 from trainer.clips import Clip, Cut, batch_of
 from trainer.compat import CORE_LOSS_KEY, BatchedVideoDatapoint, MultiStepMultiMasksAndIous
@@ -76,22 +77,29 @@ def train(config: TrainConfig) -> Result:
         config.learning_rate,
         betas=_BETAS,
         weight_decay=config.weight_decay,
+        fused=True,
     )
     model.network.to(accelerator.device)
+    average = Average(model.network, config.average) if config.average else None
     found = checkpoint.latest(run)
-    step = checkpoint.restore(found, model, optimizer) if found else 0
-    if step >= config.steps:
-        return Result(weights.save(model, run / "model", {"step": step}), step, True)
-    return _Run(config, run, accelerator, model, optimizer).go(step)
+    step = checkpoint.restore(found, model, optimizer, average) if found else 0
+    return _Run(config, run, accelerator, model, optimizer, average).go(step)
 
 
 class _Run:
     """One call of `train`, its parts at hand."""
 
     def __init__(
-        self, config: TrainConfig, run: Path, accelerator: Accelerator, model: Model, optimizer: torch.optim.Optimizer
+        self,
+        config: TrainConfig,
+        run: Path,
+        accelerator: Accelerator,
+        model: Model,
+        optimizer: torch.optim.Optimizer,
+        average: Average | None,
     ) -> None:
         self.config, self.run, self.accelerator, self.model, self.optimizer = config, run, accelerator, model, optimizer
+        self.average = average
         self.network, self.stepper = accelerator.prepare(model.network, optimizer)
         self.loss = _loss(config)
         self.held_out: list[BatchedVideoDatapoint] = []
@@ -112,14 +120,15 @@ class _Run:
                 if interrupted():
                     return self._stop(step, finished=step == config.steps)
                 if config.checkpoint_every and step % config.checkpoint_every == 0 and main:
-                    checkpoint.save(self.run, step, self.model, self.optimizer)
+                    checkpoint.save(self.run, step, self.model, self.optimizer, self.average)
         return self._stop(config.steps, finished=True)
 
     def _stop(self, step: int, finished: bool) -> Result:
         folder = self.run / "model"
         if self.accelerator.is_main_process:
-            saved = checkpoint.save(self.run, step, self.model, self.optimizer)
-            folder = weights.save(self.model, folder, {"step": step}) if finished else saved
+            saved = checkpoint.save(self.run, step, self.model, self.optimizer, self.average)
+            with self._averaged():
+                folder = weights.save(self.model, folder, {"step": step}) if finished else saved
         self.accelerator.wait_for_everyone()
         return Result(folder, step, finished)
 
@@ -169,6 +178,8 @@ class _Run:
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.network.parameters(), config.clip_grad)
         self.stepper.step()
+        if self.average:
+            self.average.update()
         masks = torch.stack([out["pred_masks_high_res"][:, 0] > 0 for out in outputs])  # [T, O, S, S]
         return {
             "loss": float(loss.detach()),
@@ -186,15 +197,19 @@ class _Run:
             self.held_out = [batch_of(clips[i : i + 8]).to(self.accelerator.device) for i in range(0, _HELD_OUT, 8)]
         network = self.model.network.eval()
         scores = {}
-        for name, boxes in (("held_out_click", 0.0), ("held_out_box", 1.0)):
-            network.prob_to_use_box_input_for_eval = boxes
-            torch.manual_seed(self.config.seed)
-            pairs = [
-                (network(batch)[0]["multistep_pred_masks_high_res"][:, 0] > 0, batch.masks[0])
-                for batch in self.held_out
-            ]
-            scores[name] = float(torch.cat([dice_of_pictures(*pair) for pair in pairs]).mean())
+        with self._averaged():
+            for name, boxes in (("held_out_click", 0.0), ("held_out_box", 1.0)):
+                network.prob_to_use_box_input_for_eval = boxes
+                torch.manual_seed(self.config.seed)
+                pairs = [
+                    (network(batch)[0]["multistep_pred_masks_high_res"][:, 0] > 0, batch.masks[0])
+                    for batch in self.held_out
+                ]
+                scores[name] = float(torch.cat([dice_of_pictures(*pair) for pair in pairs]).mean())
         return scores
+
+    def _averaged(self) -> contextlib.AbstractContextManager[None]:
+        return self.average.applied() if self.average else contextlib.nullcontext()
 
 
 def source_of(config: TrainConfig, number: int, held_out: bool = False) -> Source:

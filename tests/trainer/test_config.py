@@ -81,5 +81,5 @@ def test_the_rate_rises_and_falls(tmp_path):
     assert rates[0] == pytest.approx(2e-4, rel=0.01)
     assert max(rates) == rates[4] <= 1e-3
     assert rates[4:] == sorted(rates[4:], reverse=True)
-    assert rates[-1] < 0.03 * 1e-3
+    assert rates[-1] == pytest.approx(1e-3 * (0.02 + 0.98 / config.steps), rel=0.01)
     assert [locate(config, step) for step in (0, 9, 10, 29)] == [(0, 0), (0, 9), (1, 0), (1, 19)]

@@ -83,6 +83,17 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(dataset, tmp_path, monkey
     assert [folder.name for folder in (tmp_path / "run" / "checkpoints").iterdir()] == ["step_0000006"]
 
 
+def test_what_is_kept_is_the_average(dataset, tmp_path):
+    runs = {average: train(_config(dataset, tmp_path / str(average), average=average)) for average in (0.0, 0.9)}
+    losses = [[r["loss"] for r in journal.read(tmp_path / str(average))] for average in runs]
+    assert losses[0] == losses[1]  # averaging changes nothing that is learnt
+    last, mean = (_state(run.model) for run in runs.values())
+    name = "sam_mask_decoder.iou_prediction_head.layers.0.weight"
+    assert not torch.equal(last[name], mean[name])
+    kept = _state(checkpoint.latest(tmp_path / "0.9"))
+    assert torch.equal(kept[name], mean[name])  # a checkpoint can be used as a model
+
+
 def test_a_run_records_what_happened(dataset, tmp_path):
     train(_config(dataset, tmp_path / "run", eval_every=6, phases=[{"steps": 6, "batch": 2}], tensorboard=True))
     records = journal.read(tmp_path / "run")
