@@ -25,17 +25,22 @@ class Feed:
     """Batches of a source's clips.
 
     Clips of `mix` volumes are dealt in turn, so that a batch sees different volumes. Batch `i` is the same for any
-    number of workers and for any batch that the feed started from.
+    number of workers and for any batch that the feed started from. Where several processes train, each has volumes of
+    its own, and makes no others.
 
     Args:
         source: of the clips.
         batch: clips a batch.
         workers: processes that make clips; 0 makes them here.
         mix: volumes that are dealt together.
+        rank, ranks: of these training processes it is which.
     """
 
-    def __init__(self, source: Source, batch: int, workers: int = 0, mix: int = 8) -> None:
+    def __init__(
+        self, source: Source, batch: int, workers: int = 0, mix: int = 8, rank: int = 0, ranks: int = 1
+    ) -> None:
         self.source, self.batch, self.workers, self.mix = source, batch, workers, mix
+        self.rank, self.ranks = rank, ranks
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Feed:
@@ -70,15 +75,15 @@ class Feed:
             yield [clip for hand in dealt for clip in hand]
 
     def _volumes(self, number: int) -> Iterator[list[Clip]]:
-        """The clips of volume `number` and the following ones; workers run ahead by a round."""
+        """The clips of this process's volume `number` and the following ones; workers run ahead by a round."""
         if self._pool is None:
             while True:
-                yield self.source.take(number)
+                yield self.source.take(number * self.ranks + self.rank)
                 number += 1
         ahead: deque[Future[list[Clip]]] = deque()
         while True:
             while len(ahead) < self.mix + self.workers:
-                ahead.append(self._pool.submit(_take, number))
+                ahead.append(self._pool.submit(_take, number * self.ranks + self.rank))
                 number += 1
             try:
                 yield ahead.popleft().result()

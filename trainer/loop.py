@@ -36,7 +36,8 @@ from trainer.parts import freeze, renew
 from trainer.schedule import locate, rate
 from trainer.sources import DiskSource, GeneratedSource, Source, StreamSource, load_scene
 
-_CONFIG = "train.yaml"
+#: In a run's folder, what it is a run of.
+CONFIG = "train.yaml"
 _HELD_OUT = 32  # clips of the held-out set
 _BETAS = (0.9, 0.98)  # short runs: the second moment must forget the first steps
 
@@ -67,8 +68,11 @@ def train(config: TrainConfig) -> Result:
         source_of(config, number)  # mistakes in data show before anything is written
     if config.threads:
         torch.set_num_threads(config.threads)
-    # still pictures leave the memory's parameters without gradients
-    accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(),  # else several processes without a GPU would not find each other
+        # still pictures leave the memory's parameters without gradients
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
     torch.manual_seed(config.seed)
     model = _start(config)
     _claim(run, config)
@@ -108,27 +112,35 @@ class _Run:
         """Train from step `start` to the end of the last phase, or to a Ctrl-C."""
         config, main = self.config, self.accelerator.is_main_process
         with (
-            Journal(self.run, start, config.steps, config.tensorboard) as journal,
+            Journal(self.run, start, config.steps, config.tensorboard) if main else contextlib.nullcontext() as journal,
             _interrupts() as interrupted,
             contextlib.closing(self._steps(start)) as steps,
         ):
             for step, values in steps:
-                if main:
+                if journal:
                     journal.write(step, values)
-                if config.eval_every and step % config.eval_every == 0 and main:
-                    journal.write(step, self.evaluate())
-                if interrupted():
+                    if config.eval_every and step % config.eval_every == 0:
+                        journal.write(step, self.evaluate())
+                if self._anywhere(interrupted()):
                     return self._stop(step, finished=step == config.steps)
                 if config.checkpoint_every and step % config.checkpoint_every == 0 and main:
                     checkpoint.save(self.run, step, self.model, self.optimizer, self.average)
         return self._stop(config.steps, finished=True)
+
+    def _anywhere(self, here: bool) -> bool:
+        """Whether something is so in any of the processes, which have to stop together."""
+        if self.accelerator.num_processes == 1:
+            return here
+        total = self.accelerator.reduce(torch.tensor(float(here), device=self.accelerator.device))
+        return bool(total.item() > 0)
 
     def _stop(self, step: int, finished: bool) -> Result:
         folder = self.run / "model"
         if self.accelerator.is_main_process:
             saved = checkpoint.save(self.run, step, self.model, self.optimizer, self.average)
             with self._averaged():
-                folder = weights.save(self.model, folder, {"step": step}) if finished else saved
+                made = {"step": step, "device": _device(self.accelerator)}
+                folder = weights.save(self.model, folder, made) if finished else saved
         self.accelerator.wait_for_everyone()
         return Result(folder, step, finished)
 
@@ -141,11 +153,11 @@ class _Run:
             prompt_with(self.model, phase.prompts or self.config.prompts)
             processes, rank = self.accelerator.num_processes, self.accelerator.process_index
             workers = (phase.data or self.config.data).workers
-            with Feed(source, phase.batch * processes, workers) as feed:
+            with Feed(source, phase.batch, workers, rank=rank, ranks=processes) as feed:
                 batches = feed.batches(within)
                 for _ in range(phase.steps - within):
                     began = time.perf_counter()
-                    clips = next(batches)[rank * phase.batch : (rank + 1) * phase.batch]
+                    clips = next(batches)
                     waited = time.perf_counter() - began
                     values = self._step(step, clips)
                     seconds = time.perf_counter() - began
@@ -259,16 +271,28 @@ def _loss(config: TrainConfig) -> MultiStepMultiMasksAndIous:
     )
 
 
+def claimed(config: TrainConfig) -> dict[str, Any]:
+    """What decides a run's result, as in its `CONFIG`."""
+    return config.model_dump(mode="json", exclude={"out", "threads", "tensorboard", "checkpoint_every", "eval_every"})
+
+
 def _claim(run: Path, config: TrainConfig) -> None:
     """Note in the run's folder what it is a run of, or check that it is this one's that is gone on with."""
-    file = run / _CONFIG
-    wanted = config.model_dump(mode="json", exclude={"out", "threads", "tensorboard", "checkpoint_every", "eval_every"})
+    file = run / CONFIG
+    wanted = claimed(config)
     yaml = YAML(typ="safe")
     if checkpoint.latest(run) and file.exists() and yaml.load(file.read_text(encoding="utf-8")) != wanted:
         raise UserError(f"{run}: holds a run of another configuration ({file}); use another 'out', or delete it")
     text = io.StringIO()
     yaml.dump(wanted, text)
     write_text(file, text.getvalue())
+
+
+def _device(accelerator: Accelerator) -> str:
+    """What trains, in words."""
+    one = torch.cuda.get_device_name(accelerator.device) if accelerator.device.type == "cuda" else "CPU"
+    threads = "" if accelerator.device.type == "cuda" else f", {torch.get_num_threads()} thread(s)"
+    return f"{accelerator.num_processes} x {one}{threads}"
 
 
 @contextlib.contextmanager

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.atomic import write_text
+from engine.errors import UserError
 from trainer.protocols import PROTOCOLS
-from trainer.scores import ALL, FIGURES, LEVELS, TESTED, Comparison, Group, Report, Row
+from trainer.scores import ALL, FIGURES, LEVELS, TESTED, Comparison, Group, Report, Row, Score
 
+#: The file with everything.
+SCORES = "scores.json"
 _SAID = {"structure": "set and structure", "dataset": "set", "modality": "modality"}
 
 
@@ -45,9 +48,24 @@ def write(report: Report, out: Path) -> None:
         "scores": rows,
         "skipped": list(report.skipped),
     }
-    write_text(out / "scores.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
+    write_text(out / SCORES, json.dumps(content, indent=1, allow_nan=False) + "\n")
     write_text(out / "scores.csv", table.getvalue())
     write_text(out / "table.md", markdown(report))
+
+
+def read(out: Path) -> Report:
+    """The report that `write` wrote into a folder.
+
+    Raises:
+        UserError: where there is none.
+    """
+    file = out / SCORES
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        scores = tuple(Score(**row) for row in content["scores"])
+        return Report(scores, tuple(content["skipped"]), content["tolerance"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: no evaluation's scores ({error}); make them with viscera evaluate") from None
 
 
 def _section(report: Report, expert: bool, levels: Sequence[str]) -> list[str]:

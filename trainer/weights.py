@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from engine.errors import UserError
 from trainer.model import Model, build
 from trainer.sizes import Size, Spec
+from trainer.zoo import place_of
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 FORMAT = "viscera-sam2/1"
@@ -76,15 +77,14 @@ def load(path: str | Path, image_size: int | None = None, size: Size | None = No
     """A model from a folder that `save` wrote, or from an official SAM 2.1 `.pt` file.
 
     Args:
+        path: or the name of a published model, see `zoo`.
         image_size: pixels; the saved one (official: 1024) if left out. SAM 2's weights fit every multiple of 32.
         size: what the caller needs; another one in the file is an error.
 
     Raises:
         UserError: where the file is missing, corrupt, or of another size; with what was found and what was expected.
     """
-    path = Path(path)
-    if not path.exists():
-        raise UserError(f"{path}: no such model; give a folder with {WEIGHTS}, or a SAM 2.1 .pt file")
+    path = place_of(path)
     folder = path.parent if path.name == WEIGHTS else path
     found, state = _read_folder(folder) if folder.is_dir() else _read_official(path)
     if size is not None and found.size != size:

@@ -3,11 +3,13 @@ import json
 from tests.trainer.phantoms import score_of
 from trainer.baselines import ELLIPSE
 from trainer.scores import MODEL, Report
-from trainer.tables import markdown, write
+from trainer.tables import markdown, read, write
 
 
 def test_what_is_written_reads_back(tmp_path):
-    write(Report((score_of("x", 0.8), score_of("x", 0.5, ELLIPSE)), ("y: gone",)), tmp_path)
+    report = Report((score_of("x", 0.8), score_of("x", 0.5, ELLIPSE)), ("y: gone",))
+    write(report, tmp_path)
+    assert read(tmp_path) == report
     content = json.loads((tmp_path / "scores.json").read_text())
     assert content["skipped"] == ["y: gone"] and content["tolerance"] == 2.0
     assert [c["against"] for c in content["comparisons"]] == [ELLIPSE] * 6
