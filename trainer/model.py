@@ -14,6 +14,7 @@ from engine.errors import UserError
 from engine.strict import Strict
 from trainer.adapter import adapt
 from trainer.compat import SAM2Base, SAM2Train, SAM2VideoPredictor
+from trainer.prompts import inner_click
 from trainer.sizes import SIZES, Size, Spec, settings
 from trainer.sketch import Sketching
 
@@ -28,11 +29,13 @@ class Prompting(Strict):
 
     Args:
         box: share of prompted frames that get a box (its corners jittered by up to a tenth) instead of a click.
+        inner: share of clicks about as deep inside the object as can be, where people click; others are anywhere on it.
         mask: share of clips of several frames whose first frame is given as a mask.
         corrections: clicks added one by one where the first frame's mask is wrong.
     """
 
     box: Share = 0.5
+    inner: Share = 0.0
     mask: Share = 0.0
     corrections: Annotated[int, Field(ge=0, le=8)] = 0
 
@@ -43,11 +46,26 @@ class Trainee(Sketching, SAM2Train):
     def track_step(self, *args: Any, num_frames: int, **kwargs: Any) -> dict[str, Any]:
         return super().track_step(*args, num_frames=num_frames, run_mem_encoder=num_frames > 1, **kwargs)
 
+    inner_clicks = 0.0
+
     def prepare_prompt_inputs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         out = super().prepare_prompt_inputs(*args, **kwargs)
+        if self.training and self.inner_clicks:
+            for frame, points in out["point_inputs_per_frame"].items():
+                self._move_inwards(points, out["gt_masks_per_frame"][frame])
         if self.num_correction_pt_per_frame == 0:
             out["frames_to_add_correction_pt"] = []
         return out
+
+    def _move_inwards(self, points: dict[str, torch.Tensor], masks: torch.Tensor) -> None:
+        """Put some of the single clicks `[B, 1, 2]` deep inside their objects `[B, 1, S, S]`."""
+        coordinates, labels = points["point_coords"], points["point_labels"]
+        if labels.shape[1] != 1:  # corners of boxes
+            return
+        for i in range(len(labels)):
+            if self.rng.random() < self.inner_clicks:
+                position = inner_click(masks[i, 0].cpu().numpy(), self.rng)
+                coordinates[i, 0] = coordinates.new_tensor(position)
 
 
 class Predictor(Sketching, SAM2VideoPredictor):
@@ -96,6 +114,7 @@ def adapted(model: Model) -> Model:
 def prompt_with(model: Model, prompting: Prompting) -> None:
     """Set what the model is shown of the truth, in training and in held-out evaluation of single frames."""
     network = model.network
+    network.inner_clicks = prompting.inner
     network.prob_to_use_pt_input_for_train = 1.0 - prompting.mask
     network.prob_to_use_box_input_for_train = prompting.box
     network.num_correction_pt_per_frame = prompting.corrections

@@ -12,6 +12,7 @@ from engine.grid import Grid
 from trainer.slices import AXES
 
 Point = tuple[float, float]
+_INNER = 0.7  # of the greatest depth
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +80,14 @@ def largest_slice(mask: np.ndarray, axis: str = "z") -> int:
 
 def central_click(mask: np.ndarray) -> Point:
     """The position (column, row) deepest inside a mask `[rows, columns]`; the first of equals."""
-    depth = ndimage.distance_transform_edt(np.pad(_require_any(mask), 1))[1:-1, 1:-1]
-    row, column = np.unravel_index(int(np.argmax(depth)), mask.shape)
+    row, column = np.unravel_index(int(np.argmax(_depth(mask))), mask.shape)
     return float(column), float(row)
+
+
+def inner_click(mask: np.ndarray, rng: np.random.Generator) -> Point:
+    """A position (column, row) about as deep inside a mask `[rows, columns]` as can be: where people click."""
+    depth = _depth(mask)
+    return random_click(depth >= _INNER * depth.max(), rng)
 
 
 def random_click(mask: np.ndarray, rng: np.random.Generator) -> Point:
@@ -101,6 +107,11 @@ def across(array: np.ndarray, axis: str = "z") -> np.ndarray:
     """A view of an array `[z, y, x]` as slices `[n, rows, columns]` across `axis`."""
     number, _ = _split(axis)
     return np.moveaxis(array, 2 - number, 0)
+
+
+def _depth(mask: np.ndarray) -> np.ndarray:
+    """Pixels from each pixel of a mask to the nearest one off it; the slice's edge counts as off."""
+    return np.asarray(ndimage.distance_transform_edt(np.pad(_require_any(mask), 1)))[1:-1, 1:-1]
 
 
 def _split(axis: str) -> tuple[int, tuple[int, int]]:

@@ -1,10 +1,14 @@
 import json
 
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from engine.errors import UserError
-from trainer.model import build, predictor
+from tests.trainer.phantoms import ball_case
+from trainer.clips import Cut, Cutter, batch_of
+from trainer.model import Prompting, build, predictor, prompt_with
 from trainer.sizes import Spec, settings
 from trainer.weights import load, save
 
@@ -32,6 +36,24 @@ def test_a_saved_model_comes_back_bit_for_bit(nano, tmp_path):
         assert torch.equal(a, b), name
     save(again, folder)  # over an older one
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model"]
+
+
+@pytest.mark.parametrize("inner, deep", [(0.0, False), (1.0, True)])
+def test_clicks_lie_where_people_click(nano, inner, deep):
+    prompt_with(nano, Prompting(box=0.0, inner=inner))
+    network = nano.network.train()
+    rng = np.random.default_rng(0)
+    cutter = Cutter(ball_case(), Cut(image_size=64))
+    batch = batch_of([cutter.draw(rng) for _ in range(8)])
+    torch.manual_seed(0)
+    network.rng = rng
+    shown = network.prepare_prompt_inputs({}, batch)["point_inputs_per_frame"][0]
+    depths = []
+    for (column, row), mask in zip(shown["point_coords"][:, 0].int().tolist(), batch.masks[0].numpy(), strict=True):
+        depth = ndimage.distance_transform_edt(mask)
+        depths.append(depth[row, column] / depth.max())
+    assert (min(depths) > 0.6) == deep
+    assert min(depths) > 0  # on the object
 
 
 def test_the_predictor_has_the_models_weights(nano):

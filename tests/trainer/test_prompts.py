@@ -8,6 +8,7 @@ from trainer.prompts import (
     box_between,
     central_click,
     click_at,
+    inner_click,
     largest_slice,
     random_click,
     voxel_of,
@@ -35,6 +36,15 @@ def test_random_clicks_lie_on_the_mask_and_differ():
     clicks = [random_click(mask, rng) for _ in range(30)]
     assert all(mask[int(row), int(column)] for column, row in clicks)
     assert len(set(clicks)) > 10
+
+
+def test_inner_clicks_are_deep_and_differ():
+    disc = np.hypot(*np.mgrid[-20:21, -20:21]) <= 15
+    rng = np.random.default_rng(0)
+    clicks = {inner_click(disc, rng) for _ in range(200)}
+    assert len(clicks) > 20
+    away = [np.hypot(column - 20, row - 20) for column, row in clicks]
+    assert 3 < max(away) < 5.5  # 0.7 of the depth at the middle is 4.8 pixels from it
 
 
 def test_the_box_holds_the_outermost_pixels():
