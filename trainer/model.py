@@ -69,7 +69,31 @@ class Trainee(Sketching, SAM2Train):
 
 
 class Predictor(Sketching, SAM2VideoPredictor):
-    """SAM2VideoPredictor that reads prompts as the model learnt them."""
+    """SAM2VideoPredictor that reads prompts as the model learnt them, and looks at single pictures too."""
+
+    @torch.inference_mode()
+    def look(
+        self, pictures: torch.Tensor, points: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """A mask of each picture by itself, and how well it is expected to fit.
+
+        Args:
+            pictures: `[B, 3, S, S]`.
+            points: `[B, P, 2]`, column and row.
+            labels: `[B, P]`: 1 on the object, 0 off it, -1 no point.
+
+        Returns:
+            Mask logits `[B, S/4, S/4]` and IoUs `[B]`.
+        """
+        _, features, positions, sizes = self._prepare_backbone_features(self.forward_image(pictures))
+        finer = [x.permute(1, 2, 0).unflatten(2, size) for x, size in zip(features[:-1], sizes[:-1], strict=True)]
+        pixels = self._prepare_memory_conditioned_features(
+            0, True, features[-1:], positions[-1:], sizes[-1:], output_dict={}, num_frames=1
+        )
+        prompt = {"point_coords": points, "point_labels": labels}
+        several = self._use_multimask(True, prompt)
+        _, _, ious, masks, *_ = self._forward_sam_heads(pixels, prompt, None, finer, several)
+        return masks[:, 0], ious.max(dim=1).values
 
 
 @dataclass(frozen=True)

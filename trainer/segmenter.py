@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from engine.grid import Grid
 from engine.picture import Window, grey, window_of
+from trainer import aim
 from trainer.model import Model, predictor
 from trainer.prompts import Point, Prompt, box_around
 from trainer.slices import Slicing, normalise
@@ -24,7 +25,6 @@ _AHEAD = 8  # slices that are embedded at a time
 _CACHE_BYTES = 1 << 30  # embeddings above this are made slice by slice instead of kept
 _OBJECT = 1
 _WIDER = 2.0  # edge of what is looked at over the longer side of the box
-_LOOKS = 2  # at a click, before the one that counts: where the object ends is not known
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,21 @@ class Segmenter:
             return _about(slicing, prompt.box)
         if prompt.mask is not None:
             return _about(slicing, box_around(prompt.mask))
-        for _ in range(_LOOKS):
-            slicing = _about(slicing, box_around(_with_clicks(self._look(scan, slicing, prompt), prompt)))
-        return slicing
+        return _about(slicing, box_around(_with_clicks(self._meant(scan, slicing, prompt), prompt)))
+
+    def _meant(self, scan: _Scan, slicing: Slicing, prompt: Prompt) -> np.ndarray:
+        """Boolean mask `[rows, columns]` of what the prompt's clicks seem to mean."""
+        on = [position for position, on in prompt.clicks if on]
+        views = aim.looks(slicing, on or [position for position, _ in prompt.clicks])
+        pictures = [scan.pictures(view, slice(prompt.index, prompt.index + 1)) for view in views]
+        points = [[view.to_pixel(position) for position, _ in prompt.clicks] for view in views]
+        labels = [[int(on) if view.holds(position) else -1 for position, on in prompt.clicks] for view in views]
+        device = self.predictor.device
+        logits, expected = self.predictor.look(
+            torch.cat(pictures).to(device), torch.tensor(points, device=device), torch.tensor(labels, device=device)
+        )
+        masks = np.concatenate([self._mask(one[None], view) for one, view in zip(logits, views, strict=True)])
+        return masks[aim.best(masks, expected.cpu().numpy())]
 
     def _look(self, scan: _Scan, slicing: Slicing, prompt: Prompt) -> np.ndarray:
         """Boolean mask `[rows, columns]` of the prompted slice, as the slicing shows it."""

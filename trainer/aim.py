@@ -1,0 +1,44 @@
+"""Where to look for what a click means: the object may fill the slice or five of its pixels.
+
+The slice is looked at closer and closer about the click. Each look gives a mask and how well the model expects it to
+fit; a mask that the looks beside it agree on is an object, one that changes with the look is a guess.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from trainer.prompts import Point
+from trainer.slices import NARROWEST, Slicing
+
+_CLOSER = 2**0.5  # from one look to the next
+
+
+def looks(slicing: Slicing, clicks: Sequence[Point]) -> list[Slicing]:
+    """The whole slice, and squares about all clicks, each closer than the one before."""
+    columns, rows = zip(*clicks, strict=True)
+    box = (min(columns), min(rows), max(columns), max(rows))
+    pixel = [slicing.grid.spacing[i] for i in slicing.columns_rows]
+    edge = max(count * mm for count, mm in zip((slicing.whole.columns[1], slicing.whole.rows[1]), pixel, strict=True))
+    least = max(NARROWEST * min(pixel), slicing.longer_mm(box))
+    found = [slicing]
+    while (edge := edge / _CLOSER) > least:
+        found.append(slicing.around(box, edge))
+    return found
+
+
+def best(masks: np.ndarray, expected: np.ndarray) -> int:
+    """Of the masks `[looks, rows, columns]`, that of the highest expected IoU x mean IoU with the looks beside it."""
+    agreed = np.array([_iou(a, b) for a, b in itertools.pairwise(masks)])
+    if not len(agreed):
+        return 0
+    beside = np.concatenate([agreed[:1], 0.5 * (agreed[:-1] + agreed[1:]), agreed[-1:]])
+    return int(np.argmax(expected * beside))
+
+
+def _iou(a: np.ndarray, b: np.ndarray) -> float:
+    either = np.count_nonzero(a | b)
+    return np.count_nonzero(a & b) / either if either else 0.0
