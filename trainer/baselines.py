@@ -30,13 +30,6 @@ def ellipsoid(shape: tuple[int, ...], low: tuple[float, ...], high: tuple[float,
     return total <= 1.0
 
 
-def inscribed(mask: np.ndarray) -> np.ndarray:
-    """The ellipsoid in the bounding box of a mask that is not empty."""
-    positions = np.nonzero(mask)
-    low, high = (tuple(float(pick(p)) for p in positions) for pick in (np.min, np.max))
-    return ellipsoid(mask.shape, low, high)
-
-
 def ellipse_in_box(image: np.ndarray, truth: np.ndarray, prompt: Prompt) -> tuple[np.ndarray, np.ndarray]:
     """The ellipse in the prompt's box; in the volume the ellipsoid in the structure's box, moved as the prompt's was.
 

@@ -73,13 +73,6 @@ class Segmenter:
         """
         return self.open(image, grid, modality, prompt, window).propagate()
 
-    def segment_slice(
-        self, image: np.ndarray, grid: Grid, modality: str, prompt: Prompt, window: Window | None = None
-    ) -> np.ndarray:
-        """Boolean mask `[rows, columns]` of the prompted slice alone."""
-        scan = _Scan(image, grid, window or window_of(image, modality))
-        return self._look(scan, self._aimed(scan, prompt), prompt)
-
     def _aimed(self, scan: _Scan, prompt: Prompt) -> Slicing:
         """The slices, cropped to what the prompt shows."""
         slicing = Slicing(scan.grid, prompt.axis, self.size)
@@ -104,13 +97,6 @@ class Segmenter:
         )
         masks = np.concatenate([self._mask(one[None], view) for one, view in zip(logits, views, strict=True)])
         return masks[aim.best(masks, expected.cpu().numpy())]
-
-    def _look(self, scan: _Scan, slicing: Slicing, prompt: Prompt) -> np.ndarray:
-        """Boolean mask `[rows, columns]` of the prompted slice, as the slicing shows it."""
-        state = self._begin(scan.pictures(slicing, slice(prompt.index, prompt.index + 1)))
-        self._embed(state, [0])
-        self._show(state, slicing, prompt, 0)
-        return self._mask(self._shown(state, 0), slicing)[0]
 
     def _begin(self, pictures: torch.Tensor) -> dict[str, Any]:
         """SAM 2's inference state of a slice video: what its `init_state` makes of a folder of JPEG files."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from engine.grid import Grid
 from engine.io import write_image, write_labels
+from trainer.baselines import ellipsoid
 from trainer.cases import Case
 from trainer.scores import MODEL, Score
 
@@ -90,3 +91,10 @@ def write_scene(folder):
     path = folder / "pair.yaml"
     path.write_text(SCENE)
     return path
+
+
+def inscribed(mask: np.ndarray) -> np.ndarray:
+    """The ellipsoid in the bounding box of a mask that is not empty."""
+    positions = np.nonzero(mask)
+    low, high = (tuple(float(pick(p)) for p in positions) for pick in (np.min, np.max))
+    return ellipsoid(mask.shape, low, high)

@@ -1,6 +1,7 @@
 import numpy as np
 
-from trainer.baselines import BASELINES, COPY, ELLIPSE, REGION, ellipsoid, grow_region, inscribed, seed_of
+from tests.trainer.phantoms import inscribed
+from trainer.baselines import BASELINES, COPY, ELLIPSE, REGION, ellipsoid, grow_region, seed_of
 from trainer.metrics import dice, iou
 from trainer.prompts import Prompt
 from trainer.protocols import PROTOCOLS, prompt_of

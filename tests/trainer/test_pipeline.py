@@ -11,9 +11,8 @@ from PIL import Image
 
 from engine.errors import UserError
 from engine.io import write_image, write_labels
-from tests.trainer.phantoms import ball_case, write_scene
+from tests.trainer.phantoms import ball_case, inscribed, write_scene
 from trainer import pipeline, real, report
-from trainer.baselines import inscribed
 from trainer.metrics import dice
 from trainer.pipeline import run
 

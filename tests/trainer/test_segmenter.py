@@ -24,7 +24,7 @@ def test_the_mask_is_on_the_images_grid(model, axis, protocol):
     mask = segmenter.segment(case.image, case.grid, "mr", prompt)
     assert mask.shape == case.image.shape and mask.dtype == bool
     number = "xyz".index(axis)
-    alone = segmenter.segment_slice(case.image, case.grid, "mr", prompt)
+    alone = segmenter.open(case.image, case.grid, "mr", prompt).shown
     assert np.array_equal(np.moveaxis(mask, 2 - number, 0)[prompt.index], alone)
 
 
