@@ -149,8 +149,7 @@ class Segmenter:
             return
         box = None
         if prompt.box is not None:
-            left, top, right, bottom = prompt.box
-            box = [*slicing.to_pixel((left, top)), *slicing.to_pixel((right, bottom))]
+            box = slicing.box_to_pixels(prompt.box)
         clicks = [slicing.to_pixel(position) for position, _ in prompt.clicks]
         self.predictor.add_new_points_or_box(
             state,

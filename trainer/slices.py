@@ -155,6 +155,16 @@ class Slicing:
         )
         return column, row
 
+    def box_to_pixels(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        """The outermost pixels (left, top, right, bottom) in a picture of what lies between outermost pixels of a slice.
+
+        A slice's pixel may be many of the picture's, and all of them lie in the box.
+        """
+        left, top, right, bottom = box
+        low, high = self.to_pixel((left - 0.5, top - 0.5)), self.to_pixel((right + 0.5, bottom + 0.5))
+        inset = [min(0.5, 0.5 * (b - a)) for a, b in zip(low, high, strict=True)]
+        return low[0] + inset[0], low[1] + inset[1], high[0] - inset[0], high[1] - inset[1]
+
     def _pad(self, pictures: torch.Tensor, fill: float) -> torch.Tensor:
         (left, top), (width, height) = self.corner, self.inner
         return F.pad(pictures, (left, self.size - width - left, top, self.size - height - top), value=fill)

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.grid import Grid
+from trainer.prompts import box_around
 from trainer.slices import DEVIATION, MEAN, Crop, Slicing, normalise
 
 
@@ -86,3 +87,15 @@ def test_a_crop_stays_on_the_slice(left, top, wide, high, edge):
     )
     for (start, stop), size in ((crop.shown.columns, 50), (crop.shown.rows, 40)):
         assert 0 <= start < stop <= size
+
+
+@pytest.mark.parametrize("columns", [12, 31, 64, 200, 333])
+def test_a_box_in_a_picture_is_that_of_the_picture_of_its_mask(columns):
+    grid = Grid.centred((columns, 12, 3), (60 / columns, 5.0, 3.0))  # slices finer and coarser than pictures
+    mask = np.zeros((12, columns), bool)
+    mask[3:8, columns // 4 : columns // 2 + 1] = True
+    slicing = Slicing(grid, "z", 96)
+    expected = box_around(slicing.masks(mask[None])[0].numpy())
+    assert slicing.box_to_pixels(box_around(mask)) == pytest.approx(expected, abs=0.75)
+    one = slicing.box_to_pixels((5.0, 5.0, 5.0, 5.0))
+    assert one[0] <= one[2] and one[1] <= one[3]
