@@ -156,7 +156,7 @@ class Slicing:
         return column, row
 
     def box_to_pixels(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-        """The outermost pixels (left, top, right, bottom) in a picture of what lies between outermost pixels of a slice.
+        """A box (left, top, right, bottom) between outermost pixels of a slice, as that of a picture.
 
         A slice's pixel may be many of the picture's, and all of them lie in the box.
         """
