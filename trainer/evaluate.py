@@ -5,10 +5,13 @@ What is prompted is in `protocols`, what is measured in `metrics`, what is concl
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +20,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from engine.errors import UserError
+from engine.picture import window_of
 from engine.random import Stream
 from trainer import folders, tables
 from trainer.baselines import BASELINES
 from trainer.cases import Case
+from trainer.findings import Finding, Findings
 from trainer.metrics import TOLERANCE, dice, iou, surfaces
 from trainer.model import Model, build
-from trainer.overlays import Album
+from trainer.overlays import Album, Snapshot, snapshot
 from trainer.prompts import Prompt
 from trainer.protocols import PROTOCOLS, Protocol, correction, prompt_of, protocol_of
 from trainer.scores import MODEL, RIVAL, UNTRAINED, Report, Score
@@ -62,7 +67,8 @@ def evaluate(
 ) -> Report:
     """Score a model on a dataset, on a folder of datasets or on cases.
 
-    A case that cannot be read is said on standard error and skipped. Ctrl-C writes what was found until then.
+    A case that cannot be read is said on standard error and skipped. Ctrl-C writes what was found until then; after it,
+    or after a kill, the same call goes on where it stopped.
 
     Args:
         protocols: names of `PROTOCOLS`.
@@ -83,9 +89,11 @@ def evaluate(
     models = {MODEL: model} | ({RIVAL: rival} if rival is not None else {})
     if baselines:
         models[UNTRAINED] = untrained or fresh(model)
+    identity = [version("viscera"), {name: _digest(each) for name, each in models.items()}, protocols, tolerance]
+    findings = Findings(None if out is None else Path(out), json.dumps(identity))
     run = _Run({name: Segmenter(each) for name, each in models.items()}, asked, baselines, tolerance)
     try:
-        run.go(data)
+        run.go(data, findings)
     except KeyboardInterrupt:
         run.skipped.append("everything after this: stopped by the user")
         if run.scores and out is not None:
@@ -95,6 +103,7 @@ def evaluate(
         raise UserError("nothing to evaluate: " + ("; ".join(run.skipped[:5]) or "there is no case with a structure"))
     if out is not None:
         run.write(Path(out))
+    findings.finish()
     return run.report
 
 
@@ -105,6 +114,14 @@ def fresh(model: Model) -> Model:
         made = build(model.spec.size, model.spec.image_size)
     made.network.to(model.network.device)
     return made
+
+
+def _digest(model: Model) -> str:
+    """Of a model's weights."""
+    found = hashlib.blake2b(digest_size=8)
+    for tensor in model.network.state_dict().values():
+        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 class _Run:
@@ -129,8 +146,8 @@ class _Run:
         tables.write(self.report, out)
         self.album.write(out)
 
-    def go(self, data: str | Path | Iterable[Case]) -> None:
-        """Score every structure of every case, with a bar of progress."""
+    def go(self, data: str | Path | Iterable[Case], findings: Findings) -> None:
+        """Score every structure of every case that has no score yet, with a bar of progress."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bar:
             task = bar.add_task("reading", total=None)
@@ -139,7 +156,10 @@ class _Run:
                 for structure in case.structures:
                     bar.update(task, description=f"{case.dataset} {case.name}: {structure}"[:60])
                     with self._skipping(f"{case.name}, {structure}"):
-                        self.score(case, structure)
+                        key = case.dataset, case.name, structure
+                        if key not in findings.known:
+                            findings.add(key, self.score(case, structure))
+                        self._take(findings.known[key])
                 bar.advance(task)
 
     def _cases(self, data: str | Path | Iterable[Case]) -> Iterator[tuple[Case, int | None]]:
@@ -167,34 +187,40 @@ class _Run:
             self.skipped.append(f"{what}: {str(error) or type(error).__name__}")
             self.console.print(f"skipped: {self.skipped[-1]}", markup=False, highlight=False, soft_wrap=True)
 
-    def score(self, case: Case, structure: str) -> None:
+    def score(self, case: Case, structure: str) -> Finding:
         """Try every protocol on one structure."""
         truth = case.mask(structure)
         if not truth.any():
-            self._note(f"{case.name}: '{structure}' is empty")
-            return
+            return Finding((), (f"{case.name}: '{structure}' is empty",), ())
+        window = window_of(case.image, case.modality)
+        scores: list[Score] = []
+        notes: list[str] = []
+        snapshots: list[Snapshot] = []
         known: dict[object, tuple[Attempt, dict[str, float]]] = {}
         for protocol in self.protocols:
             stream = Stream.of(_SEED, protocol.name, case.dataset, case.name, structure)
             prompt = prompt_of(truth, protocol.name, stream=stream)
             if prompt.mask is not None and case.flat:
-                self._note(f"{case.dataset}: of single slices, so '{protocol.name}' leaves nothing to find")
+                notes.append(f"{case.dataset}: of single slices, so '{protocol.name}' leaves nothing to find")
                 continue
             for method, segmenter in self.segmenters.items():
                 attempt = _asked(segmenter, method, case, truth, protocol, prompt)
-                score = self._score(case, structure, protocol, attempt, self._figures(case, truth, attempt))
+                scores.append(_score(case, structure, protocol, attempt, self._figures(case, truth, attempt)))
                 if method == MODEL:
-                    self.album.add(case, truth, attempt.volume, attempt.prompt, score)
+                    snapshots.append(snapshot(case, window, truth, attempt.volume, attempt.prompt, scores[-1]))
             if self.baselines:
                 key = protocol.baseline, prompt.box, prompt.clicks[:1]
                 if key not in known:
                     attempt = _without_learning(protocol.baseline, case, truth, prompt)
                     known[key] = attempt, self._figures(case, truth, attempt)
-                self._score(case, structure, protocol, *known[key])
+                scores.append(_score(case, structure, protocol, *known[key]))
+        return Finding(tuple(scores), tuple(notes), tuple(snapshots))
 
-    def _note(self, text: str) -> None:
-        if text not in self.skipped:
-            self.skipped.append(text)
+    def _take(self, finding: Finding) -> None:
+        self.scores += finding.scores
+        self.skipped += [note for note in dict.fromkeys(finding.notes) if note not in self.skipped]
+        for taken in finding.snapshots:
+            self.album.keep(taken)
 
     def _figures(self, case: Case, truth: np.ndarray, attempt: Attempt) -> dict[str, float]:
         shown = truth[attempt.prompt.index]
@@ -208,23 +234,20 @@ class _Run:
         nsd, hd95 = surfaces(found, truth, spacing, self.tolerance)
         return {"dice": dice(found, truth), "iou": iou(found, truth), "nsd": nsd, "hd95": hd95}
 
-    def _score(
-        self, case: Case, structure: str, protocol: Protocol, attempt: Attempt, figures: dict[str, float]
-    ) -> Score:
-        score = Score(
-            case=case.name,
-            modality=case.modality,
-            structure=structure,
-            protocol=protocol.name,
-            method=attempt.method,
-            seconds=attempt.seconds,
-            dataset=case.dataset,
-            expert=case.expert,
-            unit=case.unit,
-            **{name: round(float(value), 6) for name, value in figures.items()},
-        )
-        self.scores.append(score)
-        return score
+
+def _score(case: Case, structure: str, protocol: Protocol, attempt: Attempt, figures: dict[str, float]) -> Score:
+    return Score(
+        case=case.name,
+        modality=case.modality,
+        structure=structure,
+        protocol=protocol.name,
+        method=attempt.method,
+        seconds=attempt.seconds,
+        dataset=case.dataset,
+        expert=case.expert,
+        unit=case.unit,
+        **{name: round(float(value), 6) for name, value in figures.items()},
+    )
 
 
 def _asked(

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from engine.grid import Grid
-from engine.picture import Window, grey, montage, overlay, window_of, write_png
+from engine.picture import Window, grey, montage, overlay, write_png
 from trainer.cases import Case
 from trainer.prompts import Prompt, box_around
 from trainer.scores import Score
@@ -78,31 +78,35 @@ class Snapshot:
         ]
 
 
+def snapshot(
+    case: Case, window: Window, truth: np.ndarray, found: np.ndarray, prompt: Prompt, score: Score
+) -> Snapshot:
+    """The picture of an attempt; the prompt is across z, masks are `[z, y, x]`."""
+    part = _around(truth)
+    panels = tuple(
+        Panel(
+            z,
+            grey(case.image[z][part], window),
+            truth[z][part].copy(),
+            found[z][part].copy(),
+            prompt if z == prompt.index else None,
+            (part[0].start, part[1].start),
+            flips(case.grid),
+        )
+        for z in _indices(truth, prompt.index)
+    )
+    return Snapshot(score, panels)
+
+
 @dataclass
 class Album:
     """Snapshots of the model's attempts, kept small until the best and the worst are known."""
 
     snapshots: dict[str, list[Snapshot]] = field(default_factory=dict)
-    _window: tuple[Case, Window] | None = None
 
-    def add(self, case: Case, truth: np.ndarray, found: np.ndarray, prompt: Prompt, score: Score) -> None:
-        """Keep an attempt; the prompt is across z, masks are `[z, y, x]`."""
-        if self._window is None or self._window[0] is not case:
-            self._window = case, window_of(case.image, case.modality)
-        window, part = self._window[1], _around(truth)
-        panels = tuple(
-            Panel(
-                z,
-                grey(case.image[z][part], window),
-                truth[z][part].copy(),
-                found[z][part].copy(),
-                prompt if z == prompt.index else None,
-                (part[0].start, part[1].start),
-                flips(case.grid),
-            )
-            for z in _indices(truth, prompt.index)
-        )
-        self.snapshots.setdefault(score.protocol, []).append(Snapshot(score, panels))
+    def keep(self, taken: Snapshot) -> None:
+        """One more."""
+        self.snapshots.setdefault(taken.score.protocol, []).append(taken)
 
     def write(self, out: Path) -> None:
         """Write overlays/PROTOCOL.png (a row for each of best, median, worst) and overlays.png (prompted slices)."""

@@ -11,10 +11,12 @@ from engine.errors import UserError
 from tests.trainer.phantoms import ball_case, write_dataset, write_real
 from trainer.baselines import COPY, ELLIPSE, REGION
 from trainer.evaluate import corrected, evaluate, fresh
+from trainer.findings import FILE
 from trainer.metrics import dice
 from trainer.model import build
 from trainer.protocols import PROTOCOLS
 from trainer.scores import MODEL, RIVAL, UNTRAINED
+from trainer.segmenter import Segmenter
 from trainer.tables import markdown
 
 
@@ -171,6 +173,44 @@ def test_what_was_found_before_a_stop_is_written(model, tmp_path):
         evaluate(model, cases(), ("box",), tmp_path, baselines=False)
     content = json.loads((tmp_path / "scores.json").read_text())
     assert {s["case"] for s in content["scores"]} == {"first"} and "stopped" in content["skipped"][-1]
+
+
+def test_a_killed_evaluation_goes_on_where_it_was(model, tmp_path, monkeypatch):
+    cases = [ball_case(size=(24, 22, 3), name=name, seed=i) for i, name in enumerate(("first", "second"))]
+    whole = evaluate(model, cases, ("box",), baselines=False)
+    opened = []
+    open_ = Segmenter.open
+
+    def noting(self, *arguments):
+        opened.append(arguments)
+        if len(opened) == 4:
+            raise SystemExit  # as good as a kill: nothing is written any more
+        return open_(self, *arguments)
+
+    monkeypatch.setattr(Segmenter, "open", noting)
+    with pytest.raises(SystemExit):
+        evaluate(model, cases, ("box",), tmp_path, baselines=False)
+    file = tmp_path / FILE
+    file.write_bytes(file.read_bytes()[:-7])  # killed while it wrote the third of the four structures
+    again = evaluate(model, cases, ("box",), tmp_path, baselines=False)
+    assert len(opened) == 4 + 2
+    assert [replace(s, seconds=0) for s in again.scores] == [replace(s, seconds=0) for s in whole.scores]
+    assert (tmp_path / "overlays" / "box.png").is_file() and not file.exists()
+
+
+def test_what_was_found_of_another_model_does_not_count(model, tmp_path):
+    cases = [ball_case(size=(24, 22, 3))]
+
+    def stopping():
+        yield from cases
+        raise KeyboardInterrupt
+
+    for asked, tolerance in ((model, 2.0), (build("nano", 64), 2.0), (model, 3.0)):
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(asked, stopping(), ("box",), tmp_path, baselines=False, tolerance=tolerance)
+        content = json.loads((tmp_path / "scores.json").read_text())
+        expected = evaluate(asked, cases, ("box",), baselines=False, tolerance=tolerance)
+        assert [s["slice_dice"] for s in content["scores"]] == [s.slice_dice for s in expected.scores]
 
 
 def test_only_empty_masks_cannot_be_evaluated(model):
