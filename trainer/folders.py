@@ -1,4 +1,4 @@
-"""What a model can be evaluated on, found on disk: generated datasets, real sets, and folders of these."""
+"""What a model can be evaluated on, found on disk: a dataset, or a folder of datasets."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from pathlib import Path
 from engine.errors import UserError
 from trainer.cases import Folder
 from trainer.layouts import LAYOUTS
-from trainer.real import RealSet
-
-Dataset = Folder | RealSet
 
 
-def find(path: str | Path) -> list[Dataset]:
+def find(path: str | Path) -> list[Folder]:
     """The dataset in a folder, or the datasets in its folders, in the order of their names.
 
     Raises:
@@ -21,20 +18,17 @@ def find(path: str | Path) -> list[Dataset]:
     path = Path(path)
     if not path.is_dir():
         raise UserError(f"{path}: no such folder; give a dataset, or a folder of datasets")
-    if one := _open(path):
-        return [one]
-    found = [_open(child) for child in sorted(path.iterdir()) if child.is_dir()]
-    datasets = [one for one in found if one is not None]
-    if not datasets:
+    if _holds(path):
+        return [Folder(path)]
+    found = [Folder(child) for child in sorted(path.iterdir()) if child.is_dir() and _holds(child)]
+    if not found:
         known = "; ".join(layout.looks for layout in LAYOUTS)
         raise UserError(
             f"{path}: holds no dataset (make one with viscera generate): neither here nor in a folder below is one of: "
-            f"{known}; dataset.json with images and labels (real scans)"
+            f"{known}"
         )
-    return datasets
+    return found
 
 
-def _open(path: Path) -> Dataset | None:
-    if (path / "dataset.json").is_file() and (path / "images").is_dir():
-        return RealSet(path)
-    return Folder(path) if any(layout.holds(path) for layout in LAYOUTS) else None
+def _holds(path: Path) -> bool:
+    return any(layout.holds(path) for layout in LAYOUTS)

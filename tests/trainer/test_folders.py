@@ -8,9 +8,9 @@ from PIL import Image
 from engine.errors import UserError
 from engine.io import write_image
 from tests.trainer.phantoms import ball_case, write_dataset, write_real
-from trainer.cases import Folder
 from trainer.folders import find
-from trainer.real import RealSet
+from trainer.layouts.nnunet import NnUnet
+from trainer.layouts.scans import Scans
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "real"
 
@@ -18,7 +18,7 @@ REAL = Path(__file__).parents[3] / "shared" / "data" / "real"
 def test_a_set_of_scans_is_read_with_its_names(tmp_path):
     write_real(tmp_path / "balls", count=2)
     (found,) = find(tmp_path / "balls")
-    assert isinstance(found, RealSet) and len(found) == 2
+    assert isinstance(found.layout, Scans) and len(found) == 2
     case = found[1]
     assert (case.name, case.modality, case.dataset, case.expert, case.unit) == ("ball_1", "mr", "balls", True, "mm")
     assert case.structures == {"shell": (1,), "core": (2,)}  # label 7 is in no voxel
@@ -55,7 +55,7 @@ def test_a_folder_of_sets_holds_them_all(tmp_path):
     write_dataset(tmp_path / "made", count=1)
     (tmp_path / "notes").mkdir()
     made, scans = find(tmp_path)
-    assert isinstance(made, Folder) and isinstance(scans, RealSet)
+    assert isinstance(made.layout, NnUnet) and isinstance(scans.layout, Scans)
     assert made[0].dataset == "made" and made[0].expert and made[0].unit == "mm"
 
 
@@ -69,9 +69,10 @@ def test_what_is_no_dataset_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("header", "says"),
     [
-        ("[1]", "needs 'modality'"),
+        ("[1]", "needs to be a mapping"),
+        ('{"labels": {"1": "liver"}}', "needs 'modality'"),
         ('{"modality": "CT", "labels": {"liver": 1}}', "label values to names"),
-        ("{", "cannot be read"),
+        ("{", "not JSON"),
     ],
 )
 def test_a_header_that_is_wrong_says_what_it_needs(tmp_path, header, says):
@@ -94,7 +95,7 @@ def test_images_without_labels_are_no_cases(tmp_path):
 @pytest.mark.skipif(not REAL.is_dir(), reason="no real scans here")
 def test_the_real_sets_are_read():
     sets = {dataset.path.name: dataset for dataset in find(REAL)}
-    assert len(sets) == 9 and all(isinstance(dataset, RealSet) for dataset in sets.values())
+    assert len(sets) == 9 and all(isinstance(dataset.layout, Scans) for dataset in sets.values())
     units = {name: (dataset[0].unit, dataset[0].expert) for name, dataset in sets.items() if "spleen" not in name}
     assert units["sunnybrook_mr3d"] == units["busbra_us2d"] == ("px", True)
     assert units["openkbp_hn_ct3d"] == ("mm", True)

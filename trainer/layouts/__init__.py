@@ -4,8 +4,9 @@ from trainer.layouts.archives import Archives
 from trainer.layouts.frames import Frames
 from trainer.layouts.layout import Layout
 from trainer.layouts.nnunet import NnUnet
+from trainer.layouts.scans import Scans
 
-#: Frames before nnU-Net: what `viscera generate` writes has a dataset.json in either layout.
-LAYOUTS: tuple[type[Layout], ...] = (Frames, NnUnet, Archives)
+#: NnUnet after Frames and Scans, which have a dataset.json too.
+LAYOUTS: tuple[type[Layout], ...] = (Frames, Scans, NnUnet, Archives)
 
 __all__ = ["LAYOUTS", "Layout"]
