@@ -19,6 +19,8 @@ from trainer.clips import Clip
 from trainer.sources import Source
 
 _source: Source  # of a worker process
+_CPU = torch.device("cpu")
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 class Feed:
@@ -34,19 +36,30 @@ class Feed:
         workers: processes that make clips; 0 makes them here.
         mix: volumes that are dealt together.
         rank, ranks: of these training processes it is which.
+        place: where workers draw volumes: the device that trains.
     """
 
     def __init__(
-        self, source: Source, batch: int, workers: int = 0, mix: int = 8, rank: int = 0, ranks: int = 1
+        self,
+        source: Source,
+        batch: int,
+        workers: int = 0,
+        mix: int = 8,
+        rank: int = 0,
+        ranks: int = 1,
+        place: torch.device = _CPU,
     ) -> None:
         self.source, self.batch, self.workers, self.mix = source, batch, workers, mix
-        self.rank, self.ranks = rank, ranks
+        self.rank, self.ranks, self.place = rank, ranks, place
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Feed:
         if self.workers:
             self._pool = ProcessPoolExecutor(
-                self.workers, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(self.source,)
+                self.workers,
+                multiprocessing.get_context("spawn"),
+                initializer=_begin,
+                initargs=(self.source, self.place),
             )
         return self
 
@@ -91,8 +104,8 @@ class Feed:
                 raise RuntimeError("a worker process that makes training data died; is the memory full?") from None
 
 
-def _begin(source: Source) -> None:
-    """Set up a worker: one thread, no say in Ctrl-C, and no life after the trainer's."""
+def _begin(source: Source, place: torch.device) -> None:
+    """Set up a worker: one thread, one device, no say in Ctrl-C, and no life after the trainer's."""
     global _source
     _source = source
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -100,7 +113,15 @@ def _begin(source: Source) -> None:
     if parent is not None:
         threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     torch.set_num_threads(1)
-    device.start("cpu", threads=1)
+    if place.type == "cuda":
+        os.environ[_VISIBLE] = only(place, os.environ.get(_VISIBLE))
+    device.start(place.type, threads=1)
+
+
+def only(place: torch.device, visible: str | None) -> str:
+    """What a worker may see of the trainer's `visible` CUDA devices, for Taichi takes the first: that which trains."""
+    index = place.index or 0
+    return visible.split(",")[index].strip() if visible else str(index)
 
 
 def _die_with(parent: Any) -> None:

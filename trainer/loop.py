@@ -153,7 +153,7 @@ class _Run:
             prompt_with(self.model, phase.prompts or self.config.prompts)
             processes, rank = self.accelerator.num_processes, self.accelerator.process_index
             workers = (phase.data or self.config.data).workers
-            with Feed(source, phase.batch, workers, rank=rank, ranks=processes) as feed:
+            with Feed(source, phase.batch, workers, rank=rank, ranks=processes, place=self.accelerator.device) as feed:
                 batches = feed.batches(within)
                 for _ in range(phase.steps - within):
                     began = time.perf_counter()

@@ -2,12 +2,13 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 
 from engine.errors import UserError
 from tests.trainer.phantoms import write_dataset, write_scene
 from trainer.cases import Folder
 from trainer.clips import Cut
-from trainer.feed import Feed
+from trainer.feed import Feed, only
 from trainer.sources import DiskSource, StreamSource
 
 CUT = Cut(image_size=64, least=20)
@@ -90,3 +91,11 @@ def test_close_ups_are_repeatable_and_not_of_the_whole_scene(tmp_path):
     near, far = (StreamSource(3, CUT, 2, (scene,), ("ct",), 24, share) for share in (1.0, 0.0))
     assert near.cases(1)[0].grid == near.cases(1)[0].grid != far.cases(1)[0].grid
     assert _key(near.take(1)) == _key(near.take(1))
+
+
+@pytest.mark.parametrize(
+    "place, visible, expected",
+    [("cuda", None, "0"), ("cuda:1", None, "1"), ("cuda:1", "4, 6", "6"), ("cuda:0", "GPU-ab,GPU-cd", "GPU-ab")],
+)
+def test_a_worker_sees_the_device_that_trains(place, visible, expected):
+    assert only(torch.device(place), visible) == expected
