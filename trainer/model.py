@@ -72,10 +72,8 @@ class Predictor(Sketching, SAM2VideoPredictor):
     """SAM2VideoPredictor that reads prompts as the model learnt them, and looks at single pictures too."""
 
     @torch.inference_mode()
-    def look(
-        self, pictures: torch.Tensor, points: torch.Tensor, labels: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """A mask of each picture by itself, and how well it is expected to fit.
+    def look(self, pictures: torch.Tensor, points: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """A mask of each picture by itself.
 
         Args:
             pictures: `[B, 3, S, S]`.
@@ -83,7 +81,7 @@ class Predictor(Sketching, SAM2VideoPredictor):
             labels: `[B, P]`: 1 on the object, 0 off it, -1 no point.
 
         Returns:
-            Mask logits `[B, S/4, S/4]` and IoUs `[B]`.
+            Mask logits `[B, S/4, S/4]`.
         """
         _, features, positions, sizes = self._prepare_backbone_features(self.forward_image(pictures))
         finer = [x.permute(1, 2, 0).unflatten(2, size) for x, size in zip(features[:-1], sizes[:-1], strict=True)]
@@ -92,8 +90,8 @@ class Predictor(Sketching, SAM2VideoPredictor):
         )
         prompt = {"point_coords": points, "point_labels": labels}
         several = self._use_multimask(True, prompt)
-        _, _, ious, masks, *_ = self._forward_sam_heads(pixels, prompt, None, finer, several)
-        return masks[:, 0], ious.max(dim=1).values
+        _, _, _, masks, *_ = self._forward_sam_heads(pixels, prompt, None, finer, several)
+        return masks[:, 0]
 
 
 @dataclass(frozen=True)

@@ -92,11 +92,11 @@ class Segmenter:
         points = [[view.to_pixel(position) for position, _ in prompt.clicks] for view in views]
         labels = [[int(on) if view.holds(position) else -1 for position, on in prompt.clicks] for view in views]
         device = self.predictor.device
-        logits, expected = self.predictor.look(
+        logits = self.predictor.look(
             torch.cat(pictures).to(device), torch.tensor(points, device=device), torch.tensor(labels, device=device)
         )
         masks = np.concatenate([self._mask(one[None], view) for one, view in zip(logits, views, strict=True)])
-        return masks[aim.best(masks, expected.cpu().numpy())]
+        return masks[aim.best(masks, aim.stability(logits))]
 
     def _begin(self, pictures: torch.Tensor) -> dict[str, Any]:
         """SAM 2's inference state of a slice video: what its `init_state` makes of a folder of JPEG files."""

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from engine.grid import Grid
 from trainer import aim
@@ -41,7 +42,7 @@ def test_the_mask_that_looks_agree_on_is_taken():
     assert aim.best(masks[:1], np.array([0.1])) == 0
 
 
-def test_of_two_that_last_the_model_trusts_one_more():
+def test_of_two_that_last_the_sharper_is_taken():
     masks = np.stack([_disc(r) for r in (25, 25, 25, 8, 8, 8)])
     assert aim.best(masks, np.array([0.5, 0.5, 0.5, 0.9, 0.9, 0.9])) == 4
     assert aim.best(masks, np.array([0.9, 0.9, 0.9, 0.5, 0.5, 0.5])) in (0, 1)
@@ -50,3 +51,11 @@ def test_of_two_that_last_the_model_trusts_one_more():
 def test_nothing_found_is_no_object():
     masks = np.stack([np.zeros((64, 64), bool), np.zeros((64, 64), bool), _disc(9), _disc(9)])
     assert aim.best(masks, np.full(4, 0.5)) == 3
+
+
+def test_a_sharp_mask_is_more_stable_than_a_faint_one():
+    far = torch.from_numpy(np.hypot(*np.mgrid[-16:16, -16:16]).astype(np.float32))
+    sharp, faint, nothing = 5.0 * (8 - far), 0.3 * (8 - far), torch.full_like(far, -9.0)
+    found = aim.stability(torch.stack([sharp, faint, nothing]))
+    assert found[0] > 0.8 > 0.5 > found[1] > 0
+    assert found[2] == 0
