@@ -24,7 +24,7 @@ from engine.picture import window_of
 from engine.random import Stream
 from trainer import folders, tables
 from trainer.baselines import BASELINES
-from trainer.cases import Case
+from trainer.cases import Case, Folder
 from trainer.findings import Finding, Findings
 from trainer.metrics import TOLERANCE, dice, iou, surfaces
 from trainer.model import Model, build
@@ -167,7 +167,7 @@ class _Run:
         if not isinstance(data, (str, Path)):
             yield from ((case, None) for case in data)
             return
-        places: list[tuple[folders.Dataset, int]] = []
+        places: list[tuple[Folder, int]] = []
         for dataset in folders.find(data):
             with self._skipping(dataset.path.name):
                 places += [(dataset, number) for number in range(len(dataset))]
