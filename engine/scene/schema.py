@@ -11,6 +11,8 @@ from engine.scene.model import Scene
 def schema() -> dict[str, Any]:
     """The schema; what occurs often (ways to write a number) stands once, under `$defs`."""
     document = Scene.model_json_schema(by_alias=True)
+    images = document["properties"]["acquire"]["items"]
+    images["anyOf"] = images.pop("oneOf")  # a protocol's name alone fits every modality
     document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     document["title"] = "Viscera scene"
     return _share_repeated(document)
