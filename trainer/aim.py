@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from trainer.metrics import iou
 from trainer.prompts import Point
 from trainer.slices import NARROWEST, Slicing
 
@@ -34,7 +35,7 @@ def looks(slicing: Slicing, clicks: Sequence[Point]) -> list[Slicing]:
 
 def best(masks: np.ndarray, stability: np.ndarray) -> int:
     """Of the masks `[looks, rows, columns]`, that of the highest stability^2 x mean IoU with the looks beside it."""
-    agreed = np.array([_iou(a, b) for a, b in itertools.pairwise(masks)])
+    agreed = np.array([iou(a, b) if a.any() else 0.0 for a, b in itertools.pairwise(masks)])
     if not len(agreed):
         return 0
     beside = np.concatenate([agreed[:1], 0.5 * (agreed[:-1] + agreed[1:]), agreed[-1:]])
@@ -48,8 +49,3 @@ def stability(logits: torch.Tensor) -> np.ndarray:
     """
     surely, maybe = ((logits > threshold).flatten(1).sum(1) for threshold in (1.0, -1.0))
     return (surely / maybe.clamp(min=1)).cpu().numpy()
-
-
-def _iou(a: np.ndarray, b: np.ndarray) -> float:
-    either = np.count_nonzero(a | b)
-    return np.count_nonzero(a & b) / either if either else 0.0

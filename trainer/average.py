@@ -19,11 +19,10 @@ class Average:
     Args:
         network: whose parameters are averaged.
         decay: in [0, 1); 0.999 remembers about a thousand steps.
-        steps: done so far.
     """
 
-    def __init__(self, network: nn.Module, decay: float, steps: int = 0) -> None:
-        self.network, self.decay, self.steps = network, decay, steps
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network, self.decay, self.steps = network, decay, 0
         self.values = {name: p.detach().clone() for name, p in network.named_parameters()}
 
     @torch.no_grad()

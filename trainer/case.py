@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from engine.grid import Grid
-from engine.picture import WINDOWS, window_of
+from engine.picture import WINDOWS, Window, window_of
 
 MODALITIES = ("ct", "mr", "us")
 
@@ -53,6 +54,11 @@ class Case:
     def unit(self) -> str:
         """What distances are measured in: `mm`, or `px` (columns of a slice) where millimetres are not known."""
         return "px" if self.nominal or self.flat else "mm"
+
+    @cached_property
+    def window(self) -> Window:
+        """(low, high) of the grey values that it is shown in."""
+        return window_of(self.image, self.modality)
 
     @property
     def spacing(self) -> tuple[float, float, float]:

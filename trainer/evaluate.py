@@ -20,7 +20,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from engine.errors import UserError
-from engine.picture import window_of
 from engine.random import Stream
 from trainer import folders, tables
 from trainer.baselines import BASELINES
@@ -192,7 +191,6 @@ class _Run:
         truth = case.mask(structure)
         if not truth.any():
             return Finding((), (f"{case.name}: '{structure}' is empty",), ())
-        window = window_of(case.image, case.modality)
         scores: list[Score] = []
         notes: list[str] = []
         snapshots: list[Snapshot] = []
@@ -207,7 +205,7 @@ class _Run:
                 attempt = _asked(segmenter, method, case, truth, protocol, prompt)
                 scores.append(_score(case, structure, protocol, attempt, self._figures(case, truth, attempt)))
                 if method == MODEL:
-                    snapshots.append(snapshot(case, window, truth, attempt.volume, attempt.prompt, scores[-1]))
+                    snapshots.append(snapshot(case, truth, attempt.volume, attempt.prompt, scores[-1]))
             if self.baselines:
                 key = protocol.baseline, prompt.box, prompt.clicks[:1]
                 if key not in known:

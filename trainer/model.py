@@ -43,10 +43,10 @@ class Prompting(Strict):
 class Trainee(Sketching, SAM2Train):
     """SAM2Train that may also train without correction clicks, and on still pictures without encoding memories."""
 
+    inner_clicks = 0.0  # see `Prompting.inner`
+
     def track_step(self, *args: Any, num_frames: int, **kwargs: Any) -> dict[str, Any]:
         return super().track_step(*args, num_frames=num_frames, run_mem_encoder=num_frames > 1, **kwargs)
-
-    inner_clicks = 0.0
 
     def prepare_prompt_inputs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         out = super().prepare_prompt_inputs(*args, **kwargs)

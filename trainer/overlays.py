@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from engine.grid import Grid
-from engine.picture import Window, grey, montage, overlay, write_png
+from engine.picture import grey, montage, overlay, write_png
 from trainer.cases import Case
 from trainer.prompts import Prompt, box_around
 from trainer.scores import Score
@@ -78,15 +78,13 @@ class Snapshot:
         ]
 
 
-def snapshot(
-    case: Case, window: Window, truth: np.ndarray, found: np.ndarray, prompt: Prompt, score: Score
-) -> Snapshot:
+def snapshot(case: Case, truth: np.ndarray, found: np.ndarray, prompt: Prompt, score: Score) -> Snapshot:
     """The picture of an attempt; the prompt is across z, masks are `[z, y, x]`."""
     part = _around(truth)
     panels = tuple(
         Panel(
             z,
-            grey(case.image[z][part], window),
+            grey(case.image[z][part], case.window),
             truth[z][part].copy(),
             found[z][part].copy(),
             prompt if z == prompt.index else None,

@@ -89,7 +89,7 @@ def _card(name: str, recipe: Path, wanted: TrainConfig, facts: dict[str, Any], r
         f"| file | safetensors, half precision, {facts['bytes'] / 1e6:.1f} MB |",
         f"| training data | {_data(wanted.data)} |",
         f"| seed | {wanted.seed} |",
-        f"| training | {'; then '.join(phases)}: {shown} pictures, none twice |",
+        f"| training | {'; then '.join(phases)}: {shown} pictures |",
         f"| time and device | {facts['hours']:.1f} h on {facts['device']}, data included |",
         f"| command | `viscera train {recipe.as_posix()}` |",
         "| licence | Apache 2.0 |",

@@ -16,7 +16,7 @@ from engine.grid import Grid
 from engine.io import read_image, read_labels, same_place, write_labels
 from engine.memory import require
 from engine.numbers import numbers_of
-from engine.picture import grey, montage, overlay, window_of, write_png
+from engine.picture import Window, grey, montage, overlay, window_of, write_png
 from trainer import weights
 from trainer.case import MODALITIES
 from trainer.overlays import enlarge, flips, times_of, turned
@@ -112,9 +112,10 @@ def segment_file(
     require(grid.shape, _BYTES, str(image))
     require((across(data, axis).shape[0], segmenter.size, segmenter.size), _PICTURE_BYTES, str(image))
     kind = modality or guess_modality(data)
+    window = window_of(data, kind)
     labels = np.zeros(grid.shape, np.uint8)
     for number, (target, (prompt, later)) in enumerate(zip(targets, prompts, strict=True), start=1):
-        session = segmenter.open(data, grid, kind, prompt)
+        session = segmenter.open(data, grid, kind, prompt, window)
         for index, position, on in later:
             session.correct(position, on, index)
         mask = session.propagate()
@@ -124,7 +125,7 @@ def segment_file(
     write_labels(out, labels, grid)
     write_text(_names_file(Path(out)), json.dumps({t.name: i for i, t in enumerate(targets, 1)}, indent=1) + "\n")
     if picture is not None:
-        _draw(Path(picture), data, grid, kind, labels, targets, [prompt for prompt, _ in prompts])
+        _draw(Path(picture), data, grid, window, labels, targets, [prompt for prompt, _ in prompts])
     return labels
 
 
@@ -204,14 +205,14 @@ def _draw(
     path: Path,
     data: np.ndarray,
     grid: Grid,
-    modality: str,
+    window: Window,
     labels: np.ndarray,
     targets: Sequence[Target],
     prompts: Sequence[Prompt],
 ) -> None:
     """Every object's prompted slice with the label map laid over it."""
     colors = {i: COLORS[(i - 1) % len(COLORS)] for i in range(1, len(targets) + 1)}
-    window, tiles = window_of(data, modality), []
+    tiles = []
     for prompt in prompts:
         image, mask = (turned(across(a, prompt.axis)[prompt.index], flips(grid, prompt.axis)) for a in (data, labels))
         times = times_of(image, _TILE)

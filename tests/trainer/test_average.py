@@ -6,9 +6,7 @@ from trainer.average import Average
 
 def _layer(value):
     layer = nn.Linear(2, 1)
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.fill_(value)
+    _set(layer, value)
     return layer
 
 
