@@ -74,6 +74,7 @@ class Loss(Strict):
     """Weights of SAM 2's losses; from scratch, focal loss far above Dice collapses to empty masks.
 
     Args:
+        presence: of the score that says whether a slice shows the object; learnt from slice videos.
         iou_l1: take the absolute error of the predicted IoU, as SAM 2 does; else the squared one.
     """
 

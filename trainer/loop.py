@@ -27,7 +27,7 @@ from trainer.average import Average
 from trainer.cases import open_dataset
 from trainer.clips import Clip, Cut, batch_of
 from trainer.compat import CORE_LOSS_KEY, BatchedVideoDatapoint, MultiStepMultiMasksAndIous
-from trainer.config import Data, TrainConfig
+from trainer.config import Data, Loss, TrainConfig
 from trainer.feed import Feed
 from trainer.journal import Journal
 from trainer.metrics import dice_of_pictures
@@ -105,7 +105,6 @@ class _Run:
         self.config, self.run, self.accelerator, self.model, self.optimizer = config, run, accelerator, model, optimizer
         self.average = average
         self.network, self.stepper = accelerator.prepare(model.network, optimizer)
-        self.loss = _loss(config)
         self.held_out: list[BatchedVideoDatapoint] = []
 
     def go(self, start: int) -> Result:
@@ -151,6 +150,7 @@ class _Run:
             phase = self.config.phases[number]
             source = source_of(self.config, number)
             prompt_with(self.model, phase.prompts or self.config.prompts)
+            loss = _loss(self.config.loss, phase.frames)
             processes, rank = self.accelerator.num_processes, self.accelerator.process_index
             workers = (phase.data or self.config.data).workers
             with Feed(source, phase.batch, workers, rank=rank, ranks=processes, place=self.accelerator.device) as feed:
@@ -159,7 +159,7 @@ class _Run:
                     began = time.perf_counter()
                     clips = next(batches)
                     waited = time.perf_counter() - began
-                    values = self._step(step, clips)
+                    values = self._step(step, clips, loss)
                     seconds = time.perf_counter() - began
                     step += 1
                     yield (
@@ -172,7 +172,7 @@ class _Run:
                         },
                     )
 
-    def _step(self, step: int, clips: list[Clip]) -> dict[str, float]:
+    def _step(self, step: int, clips: list[Clip], loss_of: MultiStepMultiMasksAndIous) -> dict[str, float]:
         config = self.config
         torch.manual_seed((config.seed * 1_000_003 + step) * 1009 + self.accelerator.process_index)
         self.model.network.rng = np.random.default_rng([config.seed, step])  # the same choices in every process
@@ -181,7 +181,7 @@ class _Run:
         self.network.train()
         batch = batch_of(clips).to(self.accelerator.device)  # frames [T, B, 3, S, S], masks [T, O, S, S]
         outputs = self.network(batch)
-        losses = self.loss(outputs, batch.masks)
+        losses = loss_of(outputs, batch.masks)
         loss = losses[CORE_LOSS_KEY] / batch.num_frames
         if not torch.isfinite(loss):
             origins = "; ".join(clip.origin for clip in clips)
@@ -258,9 +258,14 @@ def _start(config: TrainConfig) -> Model:
     return model
 
 
-def _loss(config: TrainConfig) -> MultiStepMultiMasksAndIous:
-    loss = config.loss
-    names = {"loss_mask": loss.focal, "loss_dice": loss.dice, "loss_iou": loss.iou, "loss_class": loss.presence}
+def _loss(loss: Loss, frames: int) -> MultiStepMultiMasksAndIous:
+    """SAM 2's loss of clips of so many frames.
+
+    Still pictures all show their object: a score of its presence would only rise, so far that slice videos take
+    thousands of steps to bring it down again.
+    """
+    presence = loss.presence if frames > 1 else 0.0
+    names = {"loss_mask": loss.focal, "loss_dice": loss.dice, "loss_iou": loss.iou, "loss_class": presence}
     return MultiStepMultiMasksAndIous(
         names,
         supervise_all_iou=True,

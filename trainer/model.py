@@ -41,12 +41,13 @@ class Prompting(Strict):
 
 
 class Trainee(Sketching, SAM2Train):
-    """SAM2Train that may also train without correction clicks, and on still pictures without encoding memories."""
+    """SAM2Train that may also train without correction clicks, and encodes no memory of the last frame: none reads it."""
 
     inner_clicks = 0.0  # see `Prompting.inner`
 
-    def track_step(self, *args: Any, num_frames: int, **kwargs: Any) -> dict[str, Any]:
-        return super().track_step(*args, num_frames=num_frames, run_mem_encoder=num_frames > 1, **kwargs)
+    def track_step(self, frame_idx: int, *args: Any, num_frames: int, **kwargs: Any) -> dict[str, Any]:
+        read = frame_idx < num_frames - 1
+        return super().track_step(frame_idx, *args, num_frames=num_frames, run_mem_encoder=read, **kwargs)
 
     def prepare_prompt_inputs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         out = super().prepare_prompt_inputs(*args, **kwargs)

@@ -11,7 +11,7 @@ from tests.trainer.phantoms import ball_case, write_dataset
 from trainer import checkpoint, journal, weights
 from trainer.clips import Cut, Cutter, batch_of
 from trainer.compat import CORE_LOSS_KEY
-from trainer.config import TrainConfig
+from trainer.config import Loss, TrainConfig
 from trainer.loop import _loss, train
 from trainer.metrics import dice_of_pictures
 from trainer.model import Prompting, build, prompt_with
@@ -118,9 +118,23 @@ def test_training_can_start_from_a_model(dataset, tmp_path):
     assert all(torch.allclose(trained[name], before[name], atol=1e-6) for name in before)
 
 
+def test_still_pictures_do_not_teach_that_objects_are_always_there(dataset, tmp_path):
+    torch.manual_seed(9)
+    weights.save(build("nano", 64), tmp_path / "start")
+    start = str(tmp_path / "start")
+
+    def moved(name, phase):
+        run = train(_config(dataset, tmp_path / name, start=start, phases=[phase]))
+        before, after = _state(start), _state(run.model)
+        return [not torch.equal(before[key], after[key]) for key in before if "pred_obj_score_head" in key]
+
+    assert not any(moved("stills", {"steps": 2, "batch": 1}))
+    assert all(moved("clips", {"steps": 2, "batch": 1, "frames": 2}))
+
+
 def test_a_loss_that_is_not_finite_names_the_clips(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "trainer.loop._loss", lambda config: lambda out, masks: {CORE_LOSS_KEY: masks.float().sum() * np.nan}
+        "trainer.loop._loss", lambda *_: lambda out, masks: {CORE_LOSS_KEY: masks.float().sum() * np.nan}
     )
     with pytest.raises(UserError, match=r"step 1: the loss is nan; clips \(seed 1\): ball_00"):
         train(_config(dataset, tmp_path / "run"))
@@ -134,7 +148,7 @@ def test_one_batch_is_learnt(tmp_path):
     model = build("nano", 64)
     prompt_with(model, Prompting(box=0.5))
     network = model.network.train()
-    loss = _loss(TrainConfig.model_validate({**FAST, "data": {"dataset": "x"}, "phases": [{"steps": 1}]}))
+    loss = _loss(Loss(), frames=1)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
     scores = []
     for _ in range(90):
