@@ -102,7 +102,7 @@ class Choice(Distribution):
     """One of several values, with optional weights."""
 
     choice: list[Any] = Field(min_length=1)
-    weights: list[Annotated[float, Field(ge=0)]] | None = None
+    weights: list[Annotated[float, Field(ge=0)]] | None = Field(None, description="how often each comes up")
 
     @model_validator(mode="after")
     def _weighted(self):

@@ -86,6 +86,16 @@ def test_copies_that_find_no_place_are_told_of_once(run, scene, tmp_path):
     assert run("generate", crowded, scene, *options)[2] == ""  # nothing was drawn
 
 
+def test_the_schema_describes_every_field(run):
+    _, out, _ = run("schema")
+    document = json.loads(out)
+    parts = [document, *document["$defs"].values()]
+    fields = [(part["title"], *field) for part in parts for field in part.get("properties", {}).items()]
+    assert not [(title, name) for title, name, field in fields if not field.get("description")]
+    blob = document["$defs"]["BlobStructure"]["properties"]
+    assert blob["roughness"]["description"].startswith("`roughness` (0 sphere, 1 deeply lobed)")
+
+
 def test_schema_accepts_the_gallery_and_refuses_mistakes(run):
     _, out, _ = run("schema")
     check = Draft202012Validator(json.loads(out))

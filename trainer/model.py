@@ -41,7 +41,7 @@ class Prompting(Strict):
 
 
 class Trainee(Sketching, SAM2Train):
-    """SAM2Train that may also train without correction clicks, and encodes no memory of the last frame: none reads it."""
+    """SAM2Train that may train without correction clicks, and encodes no memory of the last frame: none reads it."""
 
     inner_clicks = 0.0  # see `Prompting.inner`
 

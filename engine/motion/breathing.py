@@ -30,7 +30,7 @@ class Column(Strict):
     """A column along z that stays: the spine and what hangs on it."""
 
     at: tuple[Number, Number] = Field(description="x and y of its middle, mm")
-    radius: NonNegative
+    radius: NonNegative = Field(description="mm")
     fade: Positive = Field(description="mm from its surface to tissue that moves in full")
 
 
@@ -43,7 +43,7 @@ class Breathing(Motion):
     centre: Vec3 = Field(description="middle of the region, mm")
     radii: PositiveVec3 = Field(description="where the region ends and nothing moves any more, mm")
     core: Core = 0.5
-    still: Column | None = None
+    still: Column | None = Field(default=None, description="what does not move within the region")
     waveform: Whole4 = Field(
         default=2, description="n of cos^2n: the larger, the longer the rest at the end of expiration"
     )

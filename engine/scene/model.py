@@ -85,7 +85,7 @@ class PartFields(Placed):
 class Repeat(Strict):
     """Copies at equal steps."""
 
-    count: Count
+    count: Count = Field(description="of copies, the first one included")
     step: Vec3 = Field(description="mm from one copy to the next")
     centred: bool = Field(False, description="put the middle of the row, not its start, at the structure's position")
 
@@ -93,7 +93,7 @@ class Repeat(Strict):
 class Mirror(Strict):
     """A second, mirrored copy on the other side of the plane through the scene's origin."""
 
-    axis: Axis = "x"
+    axis: Axis = Field("x", description="the plane is at right angles to it")
     labels: tuple[int, int] | None = Field(
         None, description="labels of the original and of the copy; the same if left out"
     )
@@ -109,8 +109,8 @@ class Mirror(Strict):
 class Region(Strict):
     """An ellipsoidal region of the scene."""
 
-    centre: Vec3
-    radii: PositiveVec3
+    centre: Vec3 = Field(description="mm")
+    radii: PositiveVec3 = Field(description="mm along x, y, z")
 
 
 class Scatter(Strict):
@@ -119,7 +119,7 @@ class Scatter(Strict):
     region: Region | str = Field(
         description="a structure's name, or an ellipsoid {centre, radii}", union_mode="left_to_right"
     )
-    count: Count
+    count: Count = Field(description="of copies")
     margin: Number = Field(
         0.0, description="least distance to the region's surface, mm; negative lets copies stick out"
     )
@@ -220,7 +220,7 @@ class Variants(Strict):
     """One of several structures, chosen when the scene is drawn."""
 
     choice: list[Plain] = Field(min_length=1)
-    weights: list[Annotated[float, Field(ge=0)]] | None = None
+    weights: list[Annotated[float, Field(ge=0)]] | None = Field(None, description="how often each comes up")
 
     @model_validator(mode="after")
     def _weighted(self):
@@ -258,8 +258,10 @@ Protocol: Any = Annotated[
 class GridSpec(Strict):
     """The scene's own grid; its centre is the scene's origin."""
 
-    size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
-    spacing: PositiveVec3
+    size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = Field(
+        description="voxels along x, y, z"
+    )
+    spacing: PositiveVec3 = Field(description="mm between voxels along x, y, z")
 
     def grid(self, longest: int | None = None, spacing: float | None = None) -> Grid:
         """The scene's grid, or one made from it.
@@ -279,20 +281,22 @@ class Scene(Strict):
 
     viscera: Literal[1] = Field(description="version of the scene language")
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="used in file names")
-    description: str = ""
-    seed: int = 0
+    description: str = Field("", description="what it shows, in words")
+    seed: int = Field(0, description="of the draws, unless a command gives another")
     drawn: bool = Field(
         False, description="written by sampling: nothing varies any more, `seed` makes the images' noise"
     )
     include: list[str] = Field([], description="files whose materials, vars and structures are added")
-    grid: GridSpec
+    grid: GridSpec = Field(description="voxels, and mm between them; its centre is the scene's origin")
     background: Name = Field("air", description="tissue of voxels outside every structure")
     vars: dict[str, Number] = Field({}, description="drawn once per scene, used as $name")
-    materials: dict[str, Material] = {}
+    materials: dict[str, Material] = Field({}, description="tissues of the scene's own, by name")
     vary: NonNegative = Field(
         0.0, description="how many of the table's spreads tissues differ by from draw to draw; 0: none, 1: as in people"
     )
-    structures: dict[str, Structure] = Field(min_length=1)
+    structures: dict[str, Structure] = Field(
+        min_length=1, description="by name, in painting order: later wins where they overlap"
+    )
     motion: list[Move] = Field([], description="what moves the world through a cycle, the first acts first")
     phase: float = Field(0.0, ge=0, lt=1, description="where in the cycle it is; at 0 the scene is as drawn")
     acquire: list[Protocol] = Field([], description="protocols; of several for one modality each draw takes one")
