@@ -35,7 +35,7 @@ class Cut(Strict):
         frames: slices a clip; 1 is a still picture.
         objects: at most so many objects a clip.
         least: pixels an object must have on the first frame.
-        step: at most so many slices between frames.
+        step: at most so many slices from frame to frame; half as often two as one.
         crops: share of clips that show a square about their first object instead of whole slices: SAM 2 then learns to
             look closely, as `Segmenter` does.
     """
@@ -99,7 +99,8 @@ class Cutter:
         """Slices of a clip: it starts on one that shows `chosen` and runs up or down, turning back at an end."""
         areas = np.count_nonzero(slicing.take(chosen, slice(None)), axis=(1, 2))
         start = int(rng.choice(len(areas), p=areas / areas.sum()))  # large slices more often, as readers prompt them
-        stride = int(rng.integers(1, self.cut.step + 1)) * int(rng.choice((-1, 1)))
+        often = 1.0 / np.arange(1, self.cut.step + 1)  # in use no slice is left out
+        stride = int(rng.choice(self.cut.step, p=often / often.sum()) + 1) * int(rng.choice((-1, 1)))
         run = start + stride * np.arange(self.cut.frames)
         period = max(1, 2 * (slicing.count - 1))
         return np.abs((run + slicing.count - 1) % period - (slicing.count - 1))

@@ -3,9 +3,9 @@
 SAM 2's decoder takes a mask prompt as a picture added to the image's embedding: with it a network knows from its first
 steps where to look. Learning the same from the prompt's token alone takes thousands of steps. So the smallest model
 gets each click as a bump and each box as an ellipse's bowl, where otherwise it would get no mask prompt at all. On a
-slice without a prompt the mask of the slice before takes their place, and what the memory adds to the image's features
-starts at nothing (as in ReZero, Bachlechner et al. 2021, arXiv 2003.04887): an object is followed from slice to slice
-with what still pictures taught, and the memory joins in as it learns.
+slice without a prompt the mask of the slice before and the box around it take their place, and what the memory adds to
+the image's features starts at nothing (as in ReZero, Bachlechner et al. 2021, arXiv 2003.04887): an object is followed
+from slice to slice with what still pictures taught, and the memory joins in as it learns.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ class Sketching(SAM2Base):
         self, backbone_features, point_inputs=None, mask_inputs=None, high_res_features=None, multimask_output=False
     ):
         if point_inputs is None and mask_inputs is None and self._before is not None:
-            mask_inputs = self._before.clamp(_OUTSIDE, _INSIDE).detach()
+            before = self._before.detach()
+            mask_inputs, point_inputs = before.clamp(_OUTSIDE, _INSIDE), box_prompt(before[:, 0] > 0, self.image_size)
+            multimask_output = False  # a box is not ambiguous
         elif self.sketch and point_inputs is not None and mask_inputs is None:
             mask_inputs = sketch(
                 point_inputs["point_coords"],
@@ -94,6 +96,25 @@ def _mask_at(outputs: dict[str, Any], frame: int) -> torch.Tensor | None:
         if frame in outputs[kind]:
             return outputs[kind][frame]["pred_masks"]
     return None
+
+
+def box_prompt(masks: torch.Tensor, image_size: int) -> dict[str, torch.Tensor]:
+    """SAM 2's prompt of the boxes around boolean masks `[B, size, size]` that fill the picture; none around nothing."""
+    size = masks.shape[1]
+    left, right = _ends(masks.any(1))
+    top, bottom = _ends(masks.any(2))
+    corners = torch.stack([torch.stack([left, top], -1), torch.stack([right + 1, bottom + 1], -1)], 1)  # [B, 2, 2]
+    labels = torch.tensor([_CORNER, _CORNER + 1], dtype=torch.int32, device=masks.device)
+    return {
+        "point_coords": corners * (image_size / size) - torch.tensor([[0.0], [1.0]], device=masks.device),
+        "point_labels": torch.where(masks.flatten(1).any(1)[:, None], labels, -1),
+    }
+
+
+def _ends(line: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """First and last true position `[B]` of each row of a boolean `[B, n]`."""
+    ahead, back = line.int().argmax(1), line.flip(1).int().argmax(1)
+    return ahead, line.shape[1] - 1 - back
 
 
 def sketch(points: torch.Tensor, labels: torch.Tensor, image_size: int, size: int) -> torch.Tensor:

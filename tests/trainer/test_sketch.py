@@ -4,7 +4,7 @@ import torch
 from tests.trainer.phantoms import ball_case
 from trainer.clips import Cut, Cutter, batch_of
 from trainer.model import build
-from trainer.sketch import sketch
+from trainer.sketch import box_prompt, sketch
 
 
 def test_a_click_peaks_where_it_is_and_a_negative_one_dips_there():
@@ -33,15 +33,26 @@ def test_only_the_model_that_trains_from_scratch_sketches():
     assert not build("tiny", 64).network.sketch
 
 
+def test_the_box_around_a_mask_is_a_prompt_and_around_nothing_there_is_none():
+    masks = torch.zeros(2, 32, 32, dtype=torch.bool)
+    masks[0, 4:9, 10:31] = True
+    prompt = box_prompt(masks, 128)
+    assert prompt["point_coords"][0].tolist() == [[40, 16], [123, 35]]  # first and last pixel of the box
+    assert prompt["point_labels"].tolist() == [[2, 3], [-1, -1]]
+
+
 def test_a_slice_without_a_prompt_is_shown_the_mask_of_the_slice_before():
     torch.manual_seed(0)
     network = build("nano", 64).network.train()
-    shown = []
+    shown, boxes = [], []
     encoder = network.sam_prompt_encoder
     encoder.register_forward_pre_hook(lambda _, __, given: shown.append(given["masks"]), with_kwargs=True)
+    encoder.register_forward_pre_hook(lambda _, __, given: boxes.append(given["points"]), with_kwargs=True)
     clip = Cutter(ball_case(), Cut(image_size=64, frames=3)).draw(np.random.default_rng(0))
     outputs = network(batch_of([clip]))
     assert len(shown) == 3
     assert shown[0].max() > 1  # the prompt's sketch
     for before, mask in zip(outputs[:2], shown[1:], strict=True):
         assert torch.equal(mask, before["pred_masks"].detach().clamp(-6, 3))
+    for before, (corners, _) in zip(outputs[:2], boxes[1:], strict=True):
+        assert torch.equal(corners, box_prompt(before["pred_masks"][:, 0] > 0, 64)["point_coords"])
