@@ -6,45 +6,19 @@ Exit codes: 0 done, 2 the user's input is wrong (said plainly), 130 stopped by t
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from engine.atomic import write_text
 from engine.errors import UserError
 from engine.numbers import numbers_of
 
 SCENES = Path(__file__).parent / "scenes"
-
-_TEMPLATE = """\
-# yaml-language-server: $schema={schema}
-viscera: 1
-name: {name}
-grid: {{size: [96, 96, 96], spacing: [2, 2, 2]}}   # voxels, mm; the scene's origin is the grid's centre, axes LPS+
-vars:
-  size: {{normal: [1, 0.1], clip: [0.7, 1.3]}}      # drawn once per scene, used as $size
-structures:                                       # later wins where they overlap
-  body: {{kind: ellipsoid, material: fat, radii: [90, 70, 300]}}
-  organ:
-    kind: blob
-    material: liver
-    inside: body
-    radius: 38
-    roughness: 0.5
-    scale: $size
-    deform: [{{noise: {{amplitude: 3, wavelength: 30}}}}]
-  lesion:
-    kind: sphere
-    material: {{choice: [tumour, cyst]}}
-    inside: organ
-    radius: {{lognormal: [6, 0.4], clip: [3, 14]}}
-    scatter: {{region: organ, count: {{integer: [1, 3]}}, margin: 2, gap: 3}}
-acquire:
-  - {{modality: ct}}
-  - {{modality: mr, sequence: t2w}}
-  - {{modality: us}}
-"""
+TEMPLATES = SCENES / "templates"
 
 
 def scene_path(name: str) -> Path:
@@ -78,15 +52,23 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("path", type=click.Path(path_type=Path))
-def new(path: Path) -> None:
+@click.option(
+    "--template",
+    type=click.Choice(sorted(file.stem for file in TEMPLATES.glob("*.yaml"))),
+    default="lesion",
+    show_default=True,
+    help="what to start from",
+)
+def new(path: Path, template: str) -> None:
     """Start a scene at PATH from a template, with the editor's schema line."""
     if path.exists():
         raise UserError(f"{path}: exists already; choose another name")
     if path.suffix not in (".yaml", ".yml"):
         raise UserError(f"{path}: a scene's file name ends in .yaml")
-    schema = path.with_name("viscera.schema.json")
-    schema.write_text(json.dumps(_schema(), indent=1))
-    path.write_text(_TEMPLATE.format(name=path.stem, schema=schema.name))
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem).lstrip("_-") or template
+    text = (TEMPLATES / f"{template}.yaml").read_text(encoding="utf-8")
+    write_text(path.with_name("viscera.schema.json"), json.dumps(_schema(), indent=1))
+    write_text(path, text.replace(f"name: {template}\n", f"name: {name}\n", 1))
     click.echo(f"{path} written; look at it with: viscera view {path} --screenshot {path.with_suffix('.png')}")
 
 
@@ -130,6 +112,28 @@ def _scatters(scene: Any) -> bool:
 def schema() -> None:
     """Print the scene language's JSON Schema."""
     click.echo(json.dumps(_schema(), indent=1))
+
+
+@cli.command()
+@click.argument("word", required=False)
+@click.option("--picture", type=click.Path(path_type=Path), help="PNG of what a shape, deformer or other node does")
+def explain(word: str | None, picture: Path | None) -> None:
+    """Say what a WORD of the scene language means; without one, list them all."""
+    from viewer import explain as reference
+
+    if word is None:
+        if picture is not None:
+            raise UserError("--picture: of which word? Name one, as in: viscera explain blob --picture blob.png")
+        for kind, names in reference.words().items():
+            click.echo(f"{kind}\n  {', '.join(names)}")
+        return
+    click.echo(reference.explain(word))
+    if picture is not None:
+        from engine.picture import write_png
+        from viewer.system import require_offscreen
+
+        require_offscreen()
+        click.echo(f"\n{write_png(picture, reference.picture(word))} written")
 
 
 @cli.command()

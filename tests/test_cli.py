@@ -11,7 +11,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 import viscera
-from viscera import SCENES
+from viscera import SCENES, TEMPLATES
 
 SCENE = """\
 viscera: 1
@@ -51,7 +51,7 @@ def run(monkeypatch, capsys):
 def test_help_names_every_command(run):
     code, out, _ = run("--help")
     assert code == 0
-    for name in "new validate schema generate view train evaluate segment run bench info".split():
+    for name in "new validate schema explain generate view train evaluate segment run bench info".split():
         assert f"\n  {name} " in out
 
 
@@ -107,13 +107,39 @@ def test_schema_accepts_the_gallery_and_refuses_mistakes(run):
 
 
 def test_a_new_scene_is_valid_and_nothing_is_overwritten(run, tmp_path):
-    path = tmp_path / "adrenal.yaml"
+    path = tmp_path / "my adrenal.yaml"
     assert run("new", path)[0] == 0
-    assert run("validate", path)[0] == 0
+    assert YAML(typ="safe").load(path.read_text())["name"] == "my_adrenal"
+    assert path.read_text().startswith("# yaml-language-server: $schema=viscera.schema.json\n")
+    assert json.loads((tmp_path / "viscera.schema.json").read_text())["title"] == "Viscera scene"
     code, _, err = run("new", path)
     assert code == 2
     assert "exists already" in err
     assert run("new", tmp_path / "adrenal.txt")[0] == 2
+
+
+@pytest.mark.parametrize("template", ["anything", "lesion", "organ", "vessels"])
+def test_every_template_is_a_scene_of_its_own(run, tmp_path, template):
+    assert template in {file.stem for file in TEMPLATES.glob("*.yaml")}
+    path = tmp_path / "mine.yaml"
+    assert run("new", path, "--template", template)[0] == 0
+    code, out, err = run("validate", path)
+    assert (code, err) == (0, "")  # scattered copies all find a place
+    assert "valid" in out
+    assert YAML(typ="safe").load(path.read_text())["name"] == "mine"
+
+
+def test_words_of_the_scene_language_are_explained(run, tmp_path):
+    listed = run("explain")[1]
+    assert all(word in listed for word in "blob warp press uniform structures liver ct-head".split())
+    code, out, _ = run("explain", "noise", "--picture", tmp_path / "noise.png")
+    assert code == 0
+    assert "noise: deformer" in out and "noise: pattern" in out and "`amplitude`: number of at least 0" in out
+    assert Image.open(tmp_path / "noise.png").size[0] > 300  # both meanings
+    code, _, err = run("explain", "elipsoid")
+    assert code == 2 and "did you mean ellipsoid" in err
+    assert run("explain", "liver", "--picture", tmp_path / "liver.png")[0] == 2
+    assert run("explain", "--picture", tmp_path / "liver.png")[0] == 2
 
 
 def test_info_is_json_where_asked(run):

@@ -195,7 +195,7 @@ def formula(cls: type) -> str:
 # --- fields -----------------------------------------------------------------------------------------------------------
 
 
-def _fields(cls: type[BaseModel]) -> list[str]:
+def fields_of(cls: type[BaseModel]) -> list[str]:
     """A line for each field: what it takes, its default, what it means."""
     schema = cls.model_json_schema()
     return list(_lines(schema, schema.get("$defs", {}), ""))
@@ -259,7 +259,7 @@ def flow(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _yaml(example: Document) -> str:
+def example_of(example: Document) -> str:
     """An example as YAML: a node on one line, anything else a line for each key."""
     return flow(example) if "kind" in example else "\n".join(f"{key}: {flow(value)}" for key, value in example.items())
 
@@ -318,10 +318,10 @@ def reference(pictures: str = "images/nodes") -> str:
         for entry in (e for e in known if e.section == section):
             parts += [f"### `{entry.name}`", f"![{entry.name}]({pictures}/{entry.picture})", entry.about]
             if entry.fields:
-                parts += ["\n".join(_fields(entry.fields))]
+                parts += ["\n".join(fields_of(entry.fields))]
             if entry.formula:
                 parts += [f"```text\n{entry.formula}\n```"]
-            parts += [f"```yaml\n{_yaml(entry.example)}\n```"]
+            parts += [f"```yaml\n{example_of(entry.example)}\n```"]
     return "\n\n".join(parts)
 
 
