@@ -117,17 +117,32 @@ def overlay(
     """
     if grey_u8.shape[:2] != labels2d.shape:
         raise ValueError(f"picture {grey_u8.shape[:2]} and labels {labels2d.shape} differ in shape")
-    base = grey_u8 if grey_u8.ndim == 3 else np.repeat(grey_u8[..., None], 3, axis=2)
-    out = base.astype(np.float32)
-    border = outlines(labels2d) if outline else np.zeros(labels2d.shape, bool)
-    for label, color in colors.items():
-        inside = labels2d == label
-        if label == 0 or not inside.any():
-            continue
-        tint = np.asarray(rgb_of(color), np.float32)
-        out[inside] = out[inside] * (1.0 - opacity) + tint * opacity
-        out[inside & border] = tint
-    return np.rint(out).astype(np.uint8)
+    values, rank = _ranked(labels2d)
+    drawn = np.array([value != 0 and value in colors for value in values])
+    tints = np.array([rgb_of(colors[v]) if on else (0, 0, 0) for v, on in zip(values, drawn, strict=True)], np.float32)
+    shares = drawn.astype(np.float32) * np.float32(opacity)
+    if grey_u8.ndim == 2:  # one look into a table of every label on every grey
+        greys = np.arange(256, dtype=np.float32)[:, None]
+        table = np.zeros((len(values), 256, 4), np.uint8)
+        table[..., :3] = np.rint(greys + (tints[:, None] - greys) * shares[:, None, None])
+        out = table.view(np.uint32).ravel()[rank * 256 + grey_u8].view(np.uint8).reshape(*rank.shape, 4)[..., :3]
+        out = np.ascontiguousarray(out)
+    else:
+        out, on = grey_u8.copy(), drawn[rank]
+        under, tint = out[on].astype(np.float32), tints[rank[on]]
+        out[on] = np.rint(under + (tint - under) * shares[rank[on]][:, None])
+    if outline:
+        border = outlines(labels2d) & drawn[rank]
+        out[border] = tints[rank[border]]
+    return out
+
+
+def _ranked(labels2d: np.ndarray) -> tuple[list[int], np.ndarray]:
+    """Label values, and each pixel's place among them, intp `[h, w]`."""
+    if labels2d.size and labels2d.min() >= 0 and labels2d.max() < 1024:  # no need to sort
+        return list(range(int(labels2d.max()) + 1)), labels2d.astype(np.intp)
+    values, rank = np.unique(labels2d, return_inverse=True)
+    return values.tolist(), rank.reshape(labels2d.shape)
 
 
 def outlines(labels2d: np.ndarray) -> np.ndarray:
@@ -214,15 +229,31 @@ def square_labels(labels2d: np.ndarray, spacing: tuple[float, float], pixel_mm: 
     Each label's mask is interpolated by itself: enlarged outlines are smooth, and no label appears that is not there.
     """
     labels2d = np.asarray(labels2d)
-    size = _square_size(labels2d.shape, spacing, pixel_mm)
-    best = np.full(size[::-1], -1.0, np.float32)
-    out = np.zeros(size[::-1], labels2d.dtype)
+    width, height = _square_size(labels2d.shape, spacing, pixel_mm)
+    best = np.full((height, width), -1.0, np.float32)
+    out = np.zeros((height, width), labels2d.dtype)
     for label in np.unique(labels2d):
-        share = square((labels2d == label).astype(np.float32), spacing, pixel_mm)
-        wins = share > best
-        best[wins] = share[wins]
-        out[wins] = label
+        mask = labels2d == label
+        (top, bottom), (left, right) = (
+            _reach(mask.any(axis=1 - axis), size) for axis, size in enumerate((height, width))
+        )
+        down, across = mask.shape[0] / height, mask.shape[1] / width
+        box = (left * across, top * down, min(right * across, mask.shape[1]), min(bottom * down, mask.shape[0]))
+        image = Image.fromarray(mask.astype(np.float32))
+        share = np.asarray(image.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box))
+        part = slice(top, bottom), slice(left, right)
+        wins = share > best[part]
+        best[part][wins] = share[wins]
+        out[part][wins] = label
     return out
+
+
+def _reach(on: np.ndarray, size: int) -> tuple[int, int]:
+    """Start and stop of the pixels, of `size`, that interpolation of a line of voxels may reach, some of them `on`."""
+    first, last = np.flatnonzero(on)[[0, -1]]
+    margin = 1 + len(on) / size  # bilinear: a voxel, or a pixel where pixels are larger
+    start, stop = (first - margin) * size / len(on), (last + 1 + margin) * size / len(on)
+    return max(0, int(start)), min(size, int(np.ceil(stop)))
 
 
 def _square_size(shape: tuple[int, ...], spacing: tuple[float, float], pixel_mm: float | None) -> tuple[int, int]:

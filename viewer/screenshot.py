@@ -13,7 +13,8 @@ from engine.errors import UserError
 from engine.picture import BACKGROUND, INK, PLANES, Axis, font, write_png
 from viewer.legend import draw_legend, legend_width, ordered
 from viewer.marks import bar_mm, mark
-from viewer.slices import draw_slice, extent_mm, position_mm
+from viewer.panes import caption
+from viewer.slices import draw_slice, extent_mm
 from viewer.stage import draw_organs
 from viewer.state import View, first_view
 from viewer.subject import Subject
@@ -21,7 +22,6 @@ from viewer.subject import Subject
 _GAP = 10
 _HEAD = 46
 _QUIET = (139, 149, 161)
-_NORMAL = {"axial": "z", "coronal": "y", "sagittal": "x"}
 
 Box = tuple[int, int, int, int]  # left, top, width, height in pixels
 
@@ -73,7 +73,7 @@ def draw_page(
     _title(sheet, subject, text_px)
     for view, plane, box in page.slices:
         cell = _centred(draw_slice(subject, view, plane, page.pixel_mm), box[2:])
-        _paste(sheet, mark(cell, plane, page.pixel_mm, _caption(subject, view, plane), text_px, scale_mm), box)
+        _paste(sheet, mark(cell, plane, page.pixel_mm, caption(subject, view, plane), text_px, scale_mm), box)
     if page.organs is not None:
         _paste(sheet, draw_organs(subject, page.organs[2:]), page.organs)
     if page.legend is not None:
@@ -150,18 +150,6 @@ def _centred(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _paste(sheet: Image.Image, picture: np.ndarray, box: Box) -> None:
     sheet.paste(Image.fromarray(picture), box[:2])
-
-
-def _caption(subject: Subject, view: View, plane: Axis) -> tuple[str, ...]:
-    """The plane and where it lies; the window once, with the axial plane."""
-    title = (view.modality or "labels").upper()
-    along = position_mm(subject, view, plane)
-    count = subject.grid.shape[PLANES.index(plane)]
-    where = f"{_NORMAL[plane]} {along:+.1f} mm  ({view.index(plane) + 1}/{count})"
-    if plane != "axial" or view.modality is None:
-        return f"{title} {plane}", where
-    low, high = view.window
-    return f"{title} {plane}", where, f"{view.preset}  W {high - low:.0f}  L {(low + high) / 2:.0f}"
 
 
 def _title(sheet: Image.Image, subject: Subject, text_px: int) -> None:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import binary_dilation
 
 from engine.picture import Axis, grey, outlines, overlay, slice_of, slice_spacing, square, square_labels
 from viewer.state import View
 from viewer.subject import Subject
 
 
-def draw_slice(subject: Subject, view: View, plane: Axis, pixel_mm: float | None = None) -> np.ndarray:
+def draw_slice(
+    subject: Subject,
+    view: View,
+    plane: Axis,
+    pixel_mm: float | None = None,
+    region: tuple[slice, slice] = (slice(None), slice(None)),
+) -> np.ndarray:
     """The slice of `plane` through the view's cursor, uint8 `[h, w, 3]` in radiological orientation.
 
     Args:
         pixel_mm: edge of a screen pixel; the finer voxel edge of the plane unless given.
+        region: rows and columns that are drawn; all unless given.
     """
-    values = _values(subject, view, plane)
+    values = _values(subject, view, plane)[region]
     picture = grey(square(values, slice_spacing(subject.grid.spacing, plane), pixel_mm), view.window)
     if subject.labels is None:
         return np.repeat(picture[..., None], 3, axis=2)
-    labels = slice_of(subject.labels, plane, view.index(plane))
+    labels = slice_of(subject.labels, plane, view.index(plane))[region]
     labels = square_labels(labels, slice_spacing(subject.grid.spacing, plane), pixel_mm)
     shown = {label: color for label, color in subject.colors.items() if label not in view.hidden}
     filled = {label: color for label, color in shown.items() if label not in view.bare}
@@ -33,7 +39,12 @@ def draw_slice(subject: Subject, view: View, plane: Axis, pixel_mm: float | None
 def _bare_outlines(labels2d: np.ndarray, bare: frozenset[int]) -> np.ndarray:
     """The borders of bare labels with the background and with each other; organs inside draw their own."""
     is_bare = np.isin(labels2d, list(bare))
-    beside_organ = binary_dilation((labels2d != 0) & ~is_bare)
+    organ = (labels2d != 0) & ~is_bare
+    beside_organ = organ.copy()
+    beside_organ[1:] |= organ[:-1]
+    beside_organ[:-1] |= organ[1:]
+    beside_organ[:, 1:] |= organ[:, :-1]
+    beside_organ[:, :-1] |= organ[:, 1:]
     return np.where(is_bare & outlines(labels2d) & ~beside_organ, labels2d, 0)
 
 

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Literal, get_args
 
 import numpy as np
 
 from engine.picture import PLANES, Axis, Window, windows
 from viewer.subject import Subject
+
+Voxel = tuple[int, int, int]  # x, y, z
+Position = tuple[float, float, float]  # LPS+ mm
+#: What a pane shows: a plane, or the organs in 3-D.
+Kind = Literal["axial", "coronal", "sagittal", "3d"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+#: The name of a window that no preset gave.
+OWN = "own"
 
 
 @dataclass(frozen=True)
@@ -15,34 +27,56 @@ class View:
     """One way of looking at a subject.
 
     Args:
-        cursor: voxel (x, y, z) that the three planes pass through.
+        cursor: voxel that the three planes pass through.
         modality: the image shown; None shows labels alone.
-        window: (low, high) in the image's unit.
-        preset: the window's name, for the caption.
+        windows: for each image its window's name and (low, high) in the image's unit.
         opacity: of the labels' fill, 0..1.
         outline: whether labels have borders.
         bare: labels drawn without fill, so that what they wrap is seen.
         hidden: labels not drawn.
+        zoom: 1 shows all of a slice, 2 half of it about the cursor.
+        beside: every image in a row of its own instead of one.
+        alone: the only pane shown.
+        lines: whether slices show where the other planes cross them.
+        ruler: ends of what is measured; one while the second is still sought.
     """
 
-    cursor: tuple[int, int, int]
+    cursor: Voxel
     modality: str | None = None
-    window: Window = (0.0, 1.0)
-    preset: str = ""
+    windows: Mapping[str, tuple[str, Window]] = field(default_factory=lambda: MappingProxyType({}))
     opacity: float = 0.3
     outline: bool = True
     bare: frozenset[int] = frozenset()
     hidden: frozenset[int] = frozenset()
+    zoom: float = 1.0
+    beside: bool = False
+    alone: Kind | None = None
+    lines: bool = True
+    ruler: tuple[Position, ...] = ()
+
+    @property
+    def preset(self) -> str:
+        """The window's name; nothing where labels are shown alone."""
+        return self.windows[self.modality][0] if self.modality else ""
+
+    @property
+    def window(self) -> Window:
+        """(low, high) in the image's unit."""
+        return self.windows[self.modality][1] if self.modality else (0.0, 1.0)
 
     def index(self, plane: Axis) -> int:
         """The slice that `plane` shows."""
         return self.cursor[2 - PLANES.index(plane)]
 
+    def windowed(self, name: str, window: Window) -> View:
+        """The same with another window of the image shown."""
+        return replace(self, windows={**self.windows, str(self.modality): (name, window)})
+
 
 def first_view(
     subject: Subject,
     modality: str | None = None,
-    point_mm: tuple[float, float, float] | None = None,
+    point_mm: Position | None = None,
     preset: str | None = None,
 ) -> View:
     """The view a subject opens with: the modality's default window, planes where most is to be seen.
@@ -57,19 +91,21 @@ def first_view(
     cursor = richest_voxel(subject) if point_mm is None else nearest_voxel(subject, point_mm)
     if modality is None:
         return View(cursor, opacity=0.9)
-    presets = windows(subject.images[modality], modality)
-    preset = preset if preset in presets else next(iter(presets))
-    return View(cursor, modality, presets[preset], preset, bare=frozenset(subject.wraps))
+    known = {name: windows(data, name) for name, data in subject.images.items()}
+    shown = {name: next(iter(presets.items())) for name, presets in known.items()}
+    if preset in known[modality]:
+        shown[modality] = preset, known[modality][preset]
+    return View(cursor, modality, shown, bare=frozenset(subject.wraps))
 
 
-def nearest_voxel(subject: Subject, point_mm: tuple[float, float, float]) -> tuple[int, int, int]:
+def nearest_voxel(subject: Subject, point_mm: Position) -> Voxel:
     """The voxel (x, y, z) at or nearest to a place in LPS+ mm."""
     index = np.rint(subject.grid.to_index(np.asarray(point_mm)))
     x, y, z = np.clip(index, 0, np.asarray(subject.grid.size) - 1).astype(int)
     return int(x), int(y), int(z)
 
 
-def richest_voxel(subject: Subject) -> tuple[int, int, int]:
+def richest_voxel(subject: Subject) -> Voxel:
     """The voxel (x, y, z) whose three planes show most: per axis the slice that cuts most structures near their widest.
 
     A slice scores the sum over structures of sqrt(its area of the structure / the structure's largest area).
