@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from engine.picture import PLANES, Axis, Window, windows
+from engine.picture import PLANES, Axis, Window
 from viewer.subject import Subject
 
 Voxel = tuple[int, int, int]  # x, y, z
@@ -91,10 +91,9 @@ def first_view(
     cursor = richest_voxel(subject) if point_mm is None else nearest_voxel(subject, point_mm)
     if modality is None:
         return View(cursor, opacity=0.9)
-    known = {name: windows(data, name) for name, data in subject.images.items()}
-    shown = {name: next(iter(presets.items())) for name, presets in known.items()}
-    if preset in known[modality]:
-        shown[modality] = preset, known[modality][preset]
+    shown = {name: next(iter(presets.items())) for name, presets in subject.presets.items()}
+    if preset is not None and preset in subject.presets[modality]:
+        shown[modality] = preset, subject.presets[modality][preset]
     return View(cursor, modality, shown, bare=frozenset(subject.wraps))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from engine.errors import UserError
 from engine.generate import Sample
 from engine.grid import Grid
-from engine.picture import upright
+from engine.picture import Window, upright, windows
 from engine.volume import PALETTE, Volume
 from viewer.nesting import holdings, innermost, with_descendants, wraps
 
@@ -104,6 +105,11 @@ class Subject:
             parents or innermost(seen),
             with_descendants(seen, parents or {}),
         )
+
+    @cached_property
+    def presets(self) -> Mapping[str, Mapping[str, Window]]:
+        """For each image its windows by name, the default one first."""
+        return {modality: windows(data, modality) for modality, data in self.images.items()}
 
     @property
     def wraps(self) -> list[int]:
