@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from engine.errors import UserError
 from engine.grid import Grid
@@ -30,6 +31,7 @@ class Sample:
         volume: labels and coverage.
         images: by modality, on the volume's grid.
         scattered: how many copies of scattered structures found a place.
+        variables: values of the scene's `vars`; none where the scene was drawn already.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Sample:
     volume: Volume
     images: dict[str, Image]
     scattered: tuple[Scattered, ...] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
 
 def draw(
@@ -55,7 +58,13 @@ def draw(
     if volume.displacement is not None:
         volume = replace(volume, rest=partial(voxelize, drawn.at(0.0), grid))
     images = _scan(drawn, volume, modalities)
-    return Sample(f"{scene.name}_{index:04d}", drawn, volume, images, drawing.scattered)
+    return Sample(f"{scene.name}_{index:04d}", drawn, volume, images, drawing.scattered, drawing.variables)
+
+
+def imaged(sample: Sample, modalities: Sequence[str]) -> Sample:
+    """`sample` with images of `modalities` as well: what `draw` gives when it is asked for them at once."""
+    missing = [name for name in modalities if name not in sample.images]
+    return replace(sample, images={**sample.images, **_scan(sample.scene, sample.volume, missing)})
 
 
 def moved(sample: Sample, phase: float) -> Sample:

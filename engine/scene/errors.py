@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +89,5 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"did you mean '{found[0]}'?" if found else ""
 
 
-@cache
 def _lines(file: Path) -> list[str]:
     return file.read_text(encoding="utf-8").splitlines()

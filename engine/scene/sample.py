@@ -6,7 +6,7 @@ Each parameter's stream is keyed by its path, so adding a structure changes no o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,10 +44,11 @@ class Scattered:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A drawn scene, and how many copies of what it scatters found a place."""
+    """A drawn scene, how many copies of what it scatters found a place, and the values of the scene's variables."""
 
     scene: Scene
     scattered: tuple[Scattered, ...] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def unplaced(self) -> tuple[Scattered, ...]:
@@ -66,7 +67,7 @@ def draw(scene: Scene, seed: int, index: int = 0) -> Drawing:
         return Drawing(scene)
     draw = _Draw(scene, Stream.of(seed, index))
     try:
-        return Drawing(draw.scene(), tuple(draw.scattered))
+        return Drawing(draw.scene(), tuple(draw.scattered), draw.variables)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(k) for k in first["loc"])
@@ -156,9 +157,9 @@ class _Draw:
 
     def put(self, name: str, drawn: dict[str, Any]) -> None:
         """Add a drawn structure: its relations name what this draw holds, and it bulges where it is pressed."""
-        for relation, field in RELATIONS.items():
+        for relation, names in RELATIONS.items():
             if relation in drawn:
-                present = [copy for word in drawn[relation][field] for copy in self.present(word)]
+                present = [copy for word in drawn[relation][names] for copy in self.present(word)]
                 if present:
                     drawn[relation] = {**drawn[relation], field: present}
                 else:
