@@ -14,12 +14,12 @@ from engine.io import read_image, read_labels, same_place
 from viewer.subject import Subject
 
 
-def first_case(root: Path) -> str:
-    """The name of the first case in a dataset's folder."""
+def cases_of(root: Path) -> list[str]:
+    """The names of the cases in a dataset's folder, at least one."""
     names = sorted(file.name.rpartition("_0000.")[0] for file in (root / "imagesTr").glob("*_0000.*"))
     if not names:
         raise UserError(f"{root}: the dataset holds no image in imagesTr; generate it first")
-    return names[0]
+    return names
 
 
 def open_case(root: Path, name: str) -> Subject:

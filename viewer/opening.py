@@ -15,7 +15,7 @@ from engine.grid import Grid
 from engine.io import read_image, read_labels, same_place
 from engine.scene import Scene
 from engine.volume import Volume
-from viewer.case import first_case, open_case
+from viewer.case import cases_of, open_case
 from viewer.subject import Subject
 
 _LABEL_MARKS = ("_labels", "_label", "_seg", "-labels", "-label", "-seg")
@@ -85,7 +85,7 @@ def _case_of(path: Path) -> tuple[Path, str] | None:
     if path.is_dir():
         if not (path / "dataset.json").exists():
             return None
-        return path, first_case(path)
+        return path, cases_of(path)[0]
     folder = path.parent
     if not (folder.parent / "dataset.json").exists():
         return None

@@ -24,7 +24,7 @@ def draw_slice(
     """
     values = _values(subject, view, plane)[region]
     picture = grey(square(values, slice_spacing(subject.grid.spacing, plane), pixel_mm), view.window)
-    if subject.labels is None:
+    if subject.labels is None or not view.labelled:
         return np.repeat(picture[..., None], 3, axis=2)
     labels = slice_of(subject.labels, plane, view.index(plane))[region]
     labels = square_labels(labels, slice_spacing(subject.grid.spacing, plane), pixel_mm)

@@ -34,6 +34,7 @@ class View:
         outline: whether labels have borders.
         bare: labels drawn without fill, so that what they wrap is seen.
         hidden: labels not drawn.
+        labelled: whether any label is drawn.
         zoom: 1 shows all of a slice, 2 half of it about the cursor.
         beside: every image in a row of its own instead of one.
         alone: the only pane shown.
@@ -48,6 +49,7 @@ class View:
     outline: bool = True
     bare: frozenset[int] = frozenset()
     hidden: frozenset[int] = frozenset()
+    labelled: bool = True
     zoom: float = 1.0
     beside: bool = False
     alone: Kind | None = None

@@ -1,0 +1,272 @@
+"""The core of every viewer: what is open, how it is looked at, and what keys and mouse do. No VTK and no web here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from engine.picture import Axis
+from viewer import actions
+from viewer.panes import Cell, cells, pane, voxel_at
+from viewer.readout import Readout, readout
+from viewer.sources import Source
+from viewer.state import Kind, Position, View, Voxel, first_view
+from viewer.subject import Subject
+
+_CINE_SECONDS = 0.08  # a slice
+_OPACITIES = 0.1  # a step of the opacity keys
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a key does.
+
+    Args:
+        names: of the key as browsers call it; several do the same.
+        says: what it does, for the help.
+        does: the desk's method.
+    """
+
+    names: tuple[str, ...]
+    says: str
+    does: Callable[[Desk], None]
+
+
+class Desk:
+    """One subject, one view of it, and everything that changes either.
+
+    Args:
+        source: of subjects.
+        modality: the image to begin with; the first one if left out.
+        point_mm: where the planes cross at first.
+
+    Attributes:
+        subject: what is shown; None until the first one is there.
+        view: how.
+        plane: that keys and cine page through: the last one that was touched.
+        error: why the source gave nothing new; the last good subject stays.
+        playing: whether cine runs.
+        measuring: whether a click sets an end of the ruler instead of the cursor.
+        helping: whether the keys are listed.
+        version: grows with every change, so that who draws knows when to.
+        anatomy: grows when organs in 3-D look different.
+    """
+
+    def __init__(self, source: Source, modality: str | None = None, point_mm: Position | None = None) -> None:
+        self.source = source
+        self._modality, self._point = modality, point_mm
+        self.subject: Subject | None = None
+        self._view: View | None = None
+        self.plane: Axis = "axial"
+        self.error = ""
+        self.playing = self.measuring = self.helping = False
+        self.version = self.anatomy = 0
+        self._turned = 0.0  # when cine last went on
+        if modality:
+            source.first(modality)
+
+    # --- what is shown ----------------------------------------------------------------------------------------------
+
+    @property
+    def view(self) -> View:
+        """How the subject is looked at; there is one as soon as there is a subject."""
+        assert self._view is not None
+        return self._view
+
+    @view.setter
+    def view(self, new: View) -> None:
+        old = self._view
+        if new == old:
+            return
+        self._view = new
+        self.version += 1
+        if old is None or (new.hidden, new.labelled) != (old.hidden, old.labelled):
+            self.anatomy += 1
+        if new.modality and (old is None or new.modality != old.modality):
+            self.source.first(new.modality)
+
+    @property
+    def shown(self) -> Subject:
+        """The subject; there is one as soon as `poll` said so."""
+        assert self.subject is not None
+        return self.subject
+
+    def poll(self) -> bool:
+        """Take what the source has that is new, and go on with cine; whether anything changed."""
+        before = self.version
+        frame = self.source.poll()
+        if frame is not None:
+            self.error = frame.error
+            self.version += 1
+            if frame.subject is not None:
+                self._open(frame.subject)
+        if self.playing and self.subject is not None and time.monotonic() - self._turned >= _CINE_SECONDS:
+            self._turned = time.monotonic()
+            self.view = actions.scroll(self.subject, self.view, self.plane, 1, around=True)
+        return self.version != before
+
+    def _open(self, subject: Subject) -> None:
+        before, self.subject = self.subject, subject
+        self.anatomy += 1
+        if before is None or self._view is None:
+            modality = self._modality if self._modality in subject.images else None
+            self.view = first_view(subject, modality, self._point)
+        else:
+            self.view = actions.follow(subject, self.view, before)
+
+    def cells(self, size: tuple[int, int]) -> list[Cell]:
+        """The panes of a window of `size` pixels."""
+        return cells(self.shown, self.view, size)
+
+    def readout(self, voxel: Voxel | None = None) -> Readout:
+        """What is under the cursor, or at another voxel."""
+        return readout(self.shown, voxel or self.view.cursor)
+
+    def under(self, cell: Cell, x: float, y: float) -> Readout | None:
+        """What is at a pixel of a cell; None in 3-D and off the slice."""
+        if cell.kind == "3d":
+            return None
+        shown = pane(self.shown, self.view, cell.kind, cell.box[2:])
+        column, row = shown.index(x, y)
+        if not (-0.5 <= column < shown.count[0] - 0.5 and -0.5 <= row < shown.count[1] - 0.5):
+            return None
+        return self.readout(voxel_at(self.shown, self.view, shown, x, y))
+
+    # --- mouse ------------------------------------------------------------------------------------------------------
+
+    def click(self, cell: Cell, x: float, y: float) -> None:
+        """Put the cursor, or an end of the ruler, at a pixel of a cell."""
+        if cell.kind == "3d":
+            return
+        self._touch(cell)
+        if not self.measuring:
+            self.view = actions.point(self.shown, self.view, cell, x, y)
+            return
+        shown = pane(self.shown, self.view, cell.kind, cell.box[2:])
+        voxel = np.asarray(voxel_at(self.shown, self.view, shown, x, y), float)
+        px, py, pz = map(float, self.shown.grid.to_world(voxel))
+        self.view = actions.measure(self.view, (px, py, pz))
+
+    def wheel(self, cell: Cell, steps: int) -> None:
+        """Page through the slices of a cell's plane."""
+        if cell.kind != "3d":
+            self._touch(cell)
+            self.view = actions.scroll(self.shown, self.view, cell.kind, steps)
+
+    def double_click(self, cell: Cell) -> None:
+        """Show a cell alone, or all of them again."""
+        self._touch(cell)
+        self.view = actions.maximise(self.view, cell.kind)
+
+    def drag_window(self, right: float, down: float) -> None:
+        """Change the window as a drag by shares of a pane's size does: right wider, down brighter."""
+        self.view = actions.adjust_window(self.shown, self.view, right, -down)
+
+    def _touch(self, cell: Cell) -> None:
+        if cell.kind != "3d":
+            self.plane = cell.kind
+        if cell.modality and cell.modality != self.view.modality:
+            self.view = actions.turn_to(self.shown, self.view, cell.modality)
+
+    # --- keys -------------------------------------------------------------------------------------------------------
+
+    def press(self, name: str) -> bool:
+        """Do what a key does; False for a key that does nothing."""
+        if self.subject is None:
+            return False
+        if name.isdigit() and name != "0":
+            known = actions.presets(self.subject, self.view)
+            if int(name) <= len(known):
+                self.view = actions.take_preset(self.subject, self.view, known[int(name) - 1])
+            return True
+        key = _BY_NAME.get(name)
+        if key is None:
+            return False
+        key.does(self)
+        return True
+
+    def page(self, steps: int) -> None:
+        """Page through the plane that was touched last."""
+        self.view = actions.scroll(self.shown, self.view, self.plane, steps)
+
+    def step(self, count: int) -> None:
+        """Ask for the next case or seed, or the one before."""
+        self.source.step(count)
+
+    def maximise(self, kind: Kind) -> None:
+        """Show one pane alone, or all of them again."""
+        self.view = actions.maximise(self.view, kind)
+
+    def escape(self) -> None:
+        """Leave what was begun: help, the ruler, a pane alone."""
+        if self.helping:
+            self.helping = False
+            self.version += 1
+        elif self.measuring or self.view.ruler:
+            self.measuring = False
+            self.view = replace(self.view, ruler=())
+            self.version += 1
+        else:
+            self.view = replace(self.view, alone=None)
+
+    def switch(self, name: str) -> None:
+        """Turn `playing`, `measuring` or `helping` on or off."""
+        setattr(self, name, not getattr(self, name))
+        self.version += 1
+
+    def flip(self, name: str) -> None:
+        """Turn one of the view's yes-or-no members round: `outline`, `beside`, `lines`, `labelled`."""
+        change: dict[str, Any] = {name: not getattr(self.view, name)}
+        self.view = replace(self.view, **change)
+
+
+def _fade(by: float) -> Callable[[Desk], None]:
+    def act(desk: Desk) -> None:
+        desk.view = actions.fade(desk.view, desk.view.opacity + by)
+
+    return act
+
+
+def _turn(desk: Desk) -> None:
+    desk.view = actions.next_modality(desk.shown, desk.view)
+
+
+def _magnify(factor: float) -> Callable[[Desk], None]:
+    def act(desk: Desk) -> None:
+        desk.view = actions.magnify(desk.view, factor)
+
+    return act
+
+
+def _reset(desk: Desk) -> None:
+    desk.view = actions.reset(desk.shown, desk.view)
+
+
+#: Every key beside 1-9, in the order of the help.
+KEYS: tuple[Key, ...] = (
+    Key(("ArrowUp", "f"), "next slice", lambda desk: desk.page(1)),
+    Key(("ArrowDown", "b"), "previous slice", lambda desk: desk.page(-1)),
+    Key((" ",), "cine: play or stop", lambda desk: desk.switch("playing")),
+    Key(("m",), "next image (CT, MR, ultrasound)", _turn),
+    Key(("c",), "all images side by side", lambda desk: desk.flip("beside")),
+    Key(("g",), "labels on or off", lambda desk: desk.flip("labelled")),
+    Key(("o",), "outlines on or off", lambda desk: desk.flip("outline")),
+    Key((",",), "labels fainter", _fade(-_OPACITIES)),
+    Key((".",), "labels stronger", _fade(_OPACITIES)),
+    Key(("l",), "lines of the other planes on or off", lambda desk: desk.flip("lines")),
+    Key(("d",), "measure a distance: click both ends", lambda desk: desk.switch("measuring")),
+    Key(("+", "="), "closer", _magnify(1.5)),
+    Key(("-",), "further away", _magnify(1 / 1.5)),
+    Key(("x",), "this plane alone, or all panes", lambda desk: desk.maximise(desk.plane)),
+    Key(("n", "]"), "next case, or next seed of a scene", lambda desk: desk.step(1)),
+    Key(("[",), "previous case or seed", lambda desk: desk.step(-1)),
+    Key(("r",), "back to the first view", _reset),
+    Key(("h", "?"), "this help", lambda desk: desk.switch("helping")),
+    Key(("Escape",), "leave help, ruler or a single pane", lambda desk: desk.escape()),
+)
+
+_BY_NAME = {name: key for key in KEYS for name in key.names}

@@ -1,0 +1,97 @@
+"""Where a viewer's subjects come from: one that stays, the cases of a dataset, or a scene that is drawn anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from engine.errors import UserError
+from viewer.case import cases_of, open_case
+from viewer.live import Frame, LiveScene, Settings, reseeded
+from viewer.subject import Subject
+
+
+class Source(Protocol):
+    """What a desk shows."""
+
+    def poll(self) -> Frame | None:
+        """What is new since the last call; None where nothing is."""
+
+    def step(self, count: int) -> None:
+        """Go on to another subject of the same kind: the next case, the next seed."""
+
+    def first(self, modality: str) -> None:
+        """Say which image is looked at."""
+
+    def close(self) -> None:
+        """Let go of what is open."""
+
+
+class Still:
+    """One subject that stays as it is."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._frame: Frame | None = Frame(subject=subject)
+
+    def poll(self) -> Frame | None:
+        frame, self._frame = self._frame, None
+        return frame
+
+    def step(self, count: int) -> None:
+        pass
+
+    def first(self, modality: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Cases(Still):
+    """The cases of a dataset, one at a time; the first follows the last."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.root, self.names = root, cases_of(root)
+        self._at = self.names.index(name)
+        super().__init__(open_case(root, name))
+
+    def step(self, count: int) -> None:
+        self._at = (self._at + count) % len(self.names)
+        try:
+            self._frame = Frame(subject=open_case(self.root, self.names[self._at]))
+        except UserError as error:
+            self._frame = Frame(error=str(error))
+
+
+class Draws:
+    """The draws of a scene file, one seed after the other."""
+
+    def __init__(self, live: LiveScene) -> None:
+        self.live = live
+        self.frame = Frame()  # the last one that could be drawn
+
+    @property
+    def seed(self) -> int:
+        """Of the draw that is shown or on its way."""
+        if self.live.settings.seed is not None:
+            return self.live.settings.seed
+        return self.frame.scene.seed if self.frame.scene else 0
+
+    def poll(self) -> Frame | None:
+        frame = self.live.poll()
+        if frame is not None and frame.subject is not None:
+            self.frame = frame
+        return frame
+
+    def step(self, count: int) -> None:
+        self.live.change(reseeded(self.live.settings, max(0, self.seed + count)))
+
+    def change(self, settings: Settings) -> None:
+        """Draw with other settings."""
+        self.live.change(settings)
+
+    def first(self, modality: str) -> None:
+        self.live.first(modality)
+
+    def close(self) -> None:
+        self.live.close()
