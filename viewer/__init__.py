@@ -29,10 +29,11 @@ def view(
     """Show a scene, a dataset's case or a scan: in a window, or in a picture.
 
     Args:
-        target: path of a scene, a dataset, an image or a DICOM folder, or what is already in memory.
+        target: path of a scene, a dataset, an image or a DICOM folder, or what is already in memory. In a window a
+            scene is drawn anew whenever its file changes.
         screenshot: .png file to write instead of opening a window; needs neither display nor GPU.
         modality: the image to show; all there are unless given.
-        size: voxels along the longest axis of a scene; the scene's own unless given.
+        size: voxels along the longest axis of a scene; unless given the scene's own, in a window 96 at most.
         seed: of a scene's draw; the scene's own unless given.
         labels: file with the labels of an image; found beside it unless given.
         point_mm: where the three planes cross, LPS+ mm.
@@ -44,17 +45,17 @@ def view(
     Raises:
         UserError: the target cannot be read, or the system lacks what drawing needs.
     """
-    from viewer.opening import open_subject
+    from viewer.opening import open_source, open_subject
     from viewer.system import require_display, require_offscreen
 
     # what cannot be drawn is said before the scene is rendered
     require_display() if screenshot is None else require_offscreen()
-    subject = open_subject(target, modality, size, seed, labels)
     if screenshot is None:
+        from viewer.desk import Desk
         from viewer.window import open_window
 
-        open_window(subject, modality, point_mm)
+        open_window(Desk(open_source(target, modality, size, seed, labels), modality, point_mm))
         return None
     from viewer.screenshot import screenshot as write
 
-    return write(subject, screenshot, modality, point_mm, width)
+    return write(open_subject(target, modality, size, seed, labels), screenshot, modality, point_mm, width)

@@ -16,6 +16,8 @@ from engine.io import read_image, read_labels, same_place
 from engine.scene import Scene
 from engine.volume import Volume
 from viewer.case import cases_of, open_case
+from viewer.live import PREVIEW, LiveScene, Settings
+from viewer.sources import Cases, Draws, Source, Still
 from viewer.subject import Subject
 
 _LABEL_MARKS = ("_labels", "_label", "_seg", "-labels", "-label", "-seg")
@@ -54,6 +56,27 @@ def open_subject(
         return _open_scene(path, MODALITIES if modality is None else (modality,), size, seed)
     case = _case_of(path)
     return _open_image(path, modality, labels) if case is None or labels is not None else open_case(*case)
+
+
+def open_source(
+    target: str | Path | Sample | Volume | Subject,
+    modality: str | None = None,
+    size: int | None = None,
+    seed: int | None = None,
+    labels: str | Path | None = None,
+) -> Source:
+    """What a window shows: a scene's draws, a dataset's cases, or one subject; arguments as of `open_subject`."""
+    if isinstance(target, (str, Path)):
+        path = Path(target)
+        if path.suffix.lower() in (".yaml", ".yml"):
+            scene = Scene.load(path)  # a file that is wrong from the start opens no window
+            own = max(scene.grid.size)
+            order = (modality,) if modality else MODALITIES
+            return Draws(LiveScene(path, size or min(own, PREVIEW), Settings(seed=seed), order))
+        case = _case_of(path) if path.exists() and labels is None else None
+        if case is not None:
+            return Cases(*case)
+    return Still(open_subject(target, modality, size, seed, labels))
 
 
 def open_anatomy(target: str | Path, size: int | None = None, seed: int | None = None) -> Subject:

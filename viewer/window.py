@@ -1,50 +1,358 @@
-"""The desktop window: the organs and the three planes in one scene that can be turned."""
+"""The desktop window: linked slices and a panel as one picture, and the organs in 3-D in a part of it."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyvista as pv
+import vtk
+from PIL import Image, ImageDraw
+from vtk.util.numpy_support import numpy_to_vtk
 
-from engine.picture import PLANES, Axis
+from engine.picture import BACKGROUND, INK, PLANES, Axis, font
+from viewer.desk import KEYS, Desk
 from viewer.meshes import surfaces
-from viewer.slices import draw_slice
+from viewer.panel import WIDTH, Hit, draw_panel
+from viewer.panes import Cell, draw_pane
 from viewer.stage import aim, dress
-from viewer.state import View, first_view
+from viewer.state import View
 from viewer.subject import Subject
 
-_HELP = "drag: turn   wheel: zoom   q: close"
+SIZE = (1280, 860)
+_POLL_MS = 30
+_FOOT = 26  # pixels of the line that tells what is under the mouse
+_TOLD = (255, 170, 150)
+_FRAMES: dict[Axis, str] = {"axial": "#e05d5d", "coronal": "#5dbb63", "sagittal": "#5d8fe0"}
+#: VTK's names of keys that browsers call otherwise.
+_KEYS = {
+    "Up": "ArrowUp",
+    "Down": "ArrowDown",
+    "space": " ",
+    "plus": "+",
+    "equal": "=",
+    "minus": "-",
+    "comma": ",",
+    "period": ".",
+    "bracketleft": "[",
+    "bracketright": "]",
+    "question": "?",
+}
 
 
-def open_window(
-    subject: Subject, modality: str | None = None, point_mm: tuple[float, float, float] | None = None
-) -> None:
-    """Show a subject in a window until it is closed; arguments as in `viewer.view`."""
-    plotter = pv.Plotter(window_size=[1200, 900], lighting="none", title=f"Viscera: {subject.name}")
-    fill(plotter, subject, first_view(subject, modality, point_mm))
-    plotter.show()
+def open_window(desk: Desk) -> None:
+    """Show a desk in a window until it is closed."""
+    window = Window(desk)
+    try:
+        window.run()
+    finally:
+        window.close()
 
 
-def fill(plotter: pv.Plotter, subject: Subject, view: View) -> None:
-    """Put the organs, the three planes of `view` and a line of help on a plotter."""
-    meshes = surfaces(subject, view.hidden | frozenset(subject.wraps))
-    dress(plotter, subject, meshes)
-    planes = [textured_plane(subject, view, plane) for plane in PLANES]
-    for mesh, picture in planes:
-        plotter.add_mesh(mesh, texture=pv.Texture(picture), lighting=False)
-    plotter.add_text(_HELP, position="lower_left", font_size=9, color="#8b95a1")
-    aim(plotter, [*meshes.values(), *(mesh for mesh, _ in planes)], plotter.window_size[0] / plotter.window_size[1])
+class Window:
+    """A window on a desk.
+
+    Args:
+        desk: what is shown.
+        size: (width, height) in pixels to begin with.
+        off_screen: draw without a display, for pictures and tests.
+    """
+
+    def __init__(self, desk: Desk, size: tuple[int, int] = SIZE, off_screen: bool = False) -> None:
+        self.desk = desk
+        self.plotter = pv.Plotter(window_size=list(size), lighting="none", title="Viscera", off_screen=off_screen)
+        self._drawn = self._built = -1  # versions of the desk and of its organs that are on screen
+        self._size = (0, 0)
+        self._cells: list[Cell] = []
+        self._hits: list[Hit] = []
+        self._held: Hit | str | None = None
+        self._at = (0.0, 0.0)
+        self._under = self._told = ""  # what the mouse is over, and what the line at the foot says
+        self._scrolled = 0
+        self._picture = np.zeros((1, 1, 3), np.uint8)
+        self._frames = {plane: pv.PolyData() for plane in PLANES}
+        self._software: bool | None = None
+        self._image = vtk.vtkImageData()
+        self._lay_below()
+
+    # --- drawing ----------------------------------------------------------------------------------------------------
+
+    def _lay_below(self) -> None:
+        """Put the picture of slices and panel into a layer below the organs."""
+        mapper = vtk.vtkImageMapper()
+        mapper.SetInputData(self._image)
+        mapper.SetColorWindow(255.0)
+        mapper.SetColorLevel(127.5)
+        picture = vtk.vtkActor2D()
+        picture.SetMapper(mapper)
+        below = vtk.vtkRenderer()
+        below.AddViewProp(picture)
+        below.InteractiveOff()
+        below.SetLayer(0)
+        self._window.SetNumberOfLayers(2)
+        self.plotter.renderer.SetLayer(1)
+        self._window.AddRenderer(below)
+
+    def update(self) -> bool:
+        """Draw what has changed; whether anything had."""
+        width, height = self._window.GetSize()
+        stale = self.desk.version != self._drawn or (width, height) != self._size
+        told = self._under or (self.desk.readout().text if self.desk.subject is not None else "")
+        if not stale and told == self._told:
+            return False
+        if stale:
+            self._drawn, self._size = self.desk.version, (width, height)
+            self._picture = self._compose(self._size)
+            self._place_organs()
+        self._told = told
+        self._picture[max(height - _FOOT, 0) :, : max(width - WIDTH, 0)] = _line(told, max(width - WIDTH, 0))
+        self._show()
+        self._window.Render()
+        return True
+
+    @property
+    def _window(self) -> vtk.vtkRenderWindow:
+        assert self.plotter.render_window is not None
+        return self.plotter.render_window
+
+    def _compose(self, size: tuple[int, int]) -> np.ndarray:
+        """Everything but the organs and the line at the foot, uint8 `[h, w, 3]`."""
+        width, height = size
+        sheet = Image.new("RGB", size, BACKGROUND)
+        room = (max(width - WIDTH, 1), max(height - _FOOT, 1))
+        self._cells = self.desk.cells(room) if self.desk.subject is not None else []
+        for cell in self._cells:
+            if cell.kind != "3d":
+                view = self.desk.view_of(cell)
+                sheet.paste(Image.fromarray(draw_pane(self.desk.shown, view, cell.kind, cell.box[2:])), cell.box[:2])
+        panel, self._hits = draw_panel(self.desk, height, self._scrolled)
+        sheet.paste(Image.fromarray(panel), (width - WIDTH, 0))
+        if self.desk.helping:
+            self._help(sheet, room)
+        if self.desk.error:
+            self._complain(sheet, room)
+        return np.array(sheet)
+
+    def _help(self, sheet: Image.Image, room: tuple[int, int]) -> None:
+        lines = [("1-9", "windows of the image"), *((" ".join(k.names).replace("  ", "space "), k.says) for k in KEYS)]
+        lines += [
+            ("click", "cursor"),
+            ("wheel", "slices"),
+            ("right drag", "window and level"),
+            ("double click", "alone"),
+        ]
+        box = Image.new("RGB", (430, 20 * len(lines) + 20), (22, 27, 34))
+        draw = ImageDraw.Draw(box)
+        for i, (keys, says) in enumerate(lines):
+            draw.text((14, 20 + 20 * i), keys.strip() or "space", INK, font(13, bold=True), anchor="lm")
+            draw.text((140, 20 + 20 * i), says, INK, font(13), anchor="lm")
+        sheet.paste(box, (20, max(0, room[1] - box.height - 20)))  # organs would lie over it further up
+
+    def _complain(self, sheet: Image.Image, room: tuple[int, int]) -> None:
+        """The error over the lower part of the last good picture."""
+        lines = self.desk.error.splitlines()
+        most = max(1, (room[1] // 2 - 20) // 18)
+        shown = lines if len(lines) <= most else [*lines[: most - 1], f"... {len(lines) - most + 1} more lines"]
+        box = Image.new("RGB", (room[0], 18 * len(shown) + 20), (60, 18, 18))
+        draw = ImageDraw.Draw(box)
+        for i, line in enumerate(shown):
+            draw.text((12, 20 + 18 * i), line, _TOLD, font(13), anchor="lm")
+        sheet.paste(box, (0, room[1] - box.height))
+
+    def _show(self) -> None:
+        height, width, _ = self._picture.shape
+        self._image.SetDimensions(width, height, 1)
+        values = numpy_to_vtk(np.ascontiguousarray(self._picture[::-1]).reshape(-1, 3), deep=True)
+        self._image.GetPointData().SetScalars(values)
+        self._image.Modified()
+
+    def _place_organs(self) -> None:
+        """The organs and the three planes in the cell for 3-D."""
+        cell = next((cell for cell in self._cells if cell.kind == "3d"), None)
+        renderer = self.plotter.renderer
+        renderer.SetDraw(cell is not None)
+        if cell is None:
+            return
+        (left, top, wide, high), (width, height) = cell.box, self._size
+        renderer.SetViewport(left / width, 1 - (top + high) / height, (left + wide) / width, 1 - top / height)
+        subject, view = self.desk.shown, self.desk.view
+        for plane, frame in self._frames.items():
+            frame.copy_from(frame_of(subject, view, plane))
+        first, meshes = self._built < 0, {}
+        if self.desk.anatomy != self._built:
+            software = self._in_software()
+            self._built = self.desk.anatomy
+            self.plotter.clear_actors()
+            self.plotter.remove_all_lights()
+            hidden = view.hidden if view.labelled else frozenset(subject.names)
+            meshes = surfaces(subject, hidden | frozenset(subject.wraps[1:])) if subject.labels is not None else {}
+            dress(self.plotter, subject, meshes)
+            if software:
+                renderer.disable_depth_peeling()  # a second a picture instead of a tenth
+            for plane, frame in self._frames.items():
+                self.plotter.add_mesh(frame, color=_FRAMES[plane], lighting=False, line_width=2, reset_camera=False)
+        if first:
+            aim(self.plotter, [*meshes.values(), *self._frames.values()], wide / high)
+        renderer.ResetCameraClippingRange()
+
+    def _in_software(self) -> bool:
+        """Whether the CPU draws, as it does on machines without a GPU."""
+        if self._software is None:
+            self._window.Render()  # before that there is no driver to ask
+            self._software = any(name in self._window.ReportCapabilities() for name in ("llvmpipe", "softpipe", "SWR"))
+        return self._software
+
+    # --- mouse and keys ---------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Show the window and answer to the user until it is closed."""
+        self.desk.poll()
+        self.update()
+        assert self.plotter.iren is not None
+        interactor = self.plotter.iren.interactor
+        style = vtk.vtkInteractorStyleTrackballCamera()
+        interactor.SetInteractorStyle(style)
+        self._answer(interactor, style)
+        interactor.Initialize()
+        interactor.CreateRepeatingTimer(_POLL_MS)
+        interactor.Start()
+
+    def close(self) -> None:
+        """Close the window and what it shows."""
+        self.plotter.close()
+        self.desk.source.close()
+
+    def _answer(self, interactor: vtk.vtkRenderWindowInteractor, style: vtk.vtkInteractorStyleTrackballCamera) -> None:
+        """Take events over slices and panel; leave those over the organs to VTK's own way to turn them."""
+
+        def place() -> tuple[float, float]:
+            x, y = interactor.GetEventPosition()
+            return float(x), float(self._size[1] - 1 - y)
+
+        def on(event: str, own, theirs) -> None:
+            def act(*_: object) -> None:
+                x, y = place()
+                if not own(x, y):
+                    theirs()
+                self.update()
+
+            style.AddObserver(event, act)
+
+        on("LeftButtonPressEvent", lambda x, y: self.press(x, y, interactor.GetRepeatCount()), style.OnLeftButtonDown)
+        on("LeftButtonReleaseEvent", lambda x, y: self.release(), style.OnLeftButtonUp)
+        on("RightButtonPressEvent", self.grab, style.OnRightButtonDown)
+        on("RightButtonReleaseEvent", lambda x, y: self.release(), style.OnRightButtonUp)
+        on("MouseMoveEvent", self.move, style.OnMouseMove)
+        on("MouseWheelForwardEvent", lambda x, y: self.wheel(x, y, 1), style.OnMouseWheelForward)
+        on("MouseWheelBackwardEvent", lambda x, y: self.wheel(x, y, -1), style.OnMouseWheelBackward)
+        style.AddObserver("KeyPressEvent", lambda *_: self._key(interactor.GetKeySym(), interactor))
+        style.AddObserver("CharEvent", lambda *_: None)  # VTK's own keys would quit or change the surfaces
+        interactor.AddObserver("TimerEvent", lambda *_: self.tick())
+        interactor.AddObserver("ConfigureEvent", lambda *_: self.update())
+
+    def tick(self) -> None:
+        """Take what is new and draw it."""
+        self.desk.poll()
+        self.update()
+
+    def press(self, x: float, y: float, repeat: int = 0) -> bool:
+        """The left button at a pixel of the window, counted from the top left; False over the organs."""
+        self._at = x, y
+        hit = self._hit(x, y)
+        if hit is not None:
+            self._held = hit if hit.drags else None
+            self._strike(hit, x)
+            return True
+        cell = self._cell(x, y)
+        if cell is None:
+            return x >= self._size[0] - WIDTH
+        if repeat:
+            self.desk.double_click(cell)
+            return True
+        if cell.kind == "3d":
+            return False
+        self._held = "cursor"
+        self.desk.click(cell, x - cell.box[0], y - cell.box[1])
+        return True
+
+    def grab(self, x: float, y: float) -> bool:
+        """The right button: dragging changes the window from now on."""
+        cell = self._cell(x, y)
+        if cell is None or cell.kind == "3d":
+            return False
+        self._at, self._held = (x, y), "window"
+        return True
+
+    def release(self) -> bool:
+        """A button let go; False where it was held over the organs."""
+        held, self._held = self._held, None
+        return held is not None
+
+    def move(self, x: float, y: float) -> bool:
+        """The mouse at another pixel; False where the organs are turned."""
+        (x0, y0), self._at = self._at, (x, y)
+        cell = self._cell(x, y)
+        if isinstance(self._held, Hit):
+            self._strike(self._held, x)
+        elif self._held == "window":
+            wide, high = self._size
+            self.desk.drag_window(2 * (x - x0) / wide, 2 * (y - y0) / high)
+        elif self._held == "cursor" and cell is not None and not self.desk.measuring:
+            self.desk.click(cell, x - cell.box[0], y - cell.box[1])
+        elif self._held is None:
+            under = self.desk.under(cell, x - cell.box[0], y - cell.box[1]) if cell is not None else None
+            self._under = under.text if under else ""
+            return False
+        return True
+
+    def wheel(self, x: float, y: float, steps: int) -> bool:
+        """The wheel at a pixel; False over the organs."""
+        cell = self._cell(x, y)
+        if cell is None:
+            self._scrolled = max(0, self._scrolled - 3 * steps)
+            self.desk.version += 1
+            return True
+        if cell.kind == "3d":
+            return False
+        self.desk.wheel(cell, steps)
+        return True
+
+    def _key(self, symbol: str, interactor: vtk.vtkRenderWindowInteractor) -> None:
+        if symbol == "q":
+            interactor.TerminateApp()
+            return
+        self.desk.press(_KEYS.get(symbol, symbol))
+        self.update()
+
+    def _strike(self, hit: Hit, x: float) -> None:
+        left, _, wide, _ = hit.box
+        hit.does(self.desk, min(max((x - (self._size[0] - WIDTH) - left) / max(wide, 1), 0.0), 1.0))
+
+    def _hit(self, x: float, y: float) -> Hit | None:
+        x -= self._size[0] - WIDTH
+        for hit in self._hits:
+            left, top, wide, high = hit.box
+            if left <= x < left + wide and top <= y < top + high:
+                return hit
+        return None
+
+    def _cell(self, x: float, y: float) -> Cell | None:
+        return next((cell for cell in self._cells if cell.holds(x, y)), None)
 
 
-def textured_plane(subject: Subject, view: View, plane: Axis) -> tuple[pv.PolyData, np.ndarray]:
-    """The rectangle where a plane lies, in LPS+ mm, and the picture on it."""
+def _line(told: str, width: int) -> np.ndarray:
+    """The line at the foot, uint8 `[_FOOT, width, 3]`."""
+    strip = Image.new("RGB", (width, _FOOT), BACKGROUND)
+    if width:
+        ImageDraw.Draw(strip).text((10, _FOOT / 2), told, INK, font(13), anchor="lm")
+    return np.asarray(strip)
+
+
+def frame_of(subject: Subject, view: View, plane: Axis) -> pv.PolyData:
+    """The outline of a plane's slice, in LPS+ mm."""
     last = np.asarray(subject.grid.size) - 0.5
     x, y, z = view.cursor
-    # corners in voxels as the slice's picture has them: top left, top right, bottom right, bottom left
     corners = {
         "axial": [(-0.5, -0.5, z), (last[0], -0.5, z), (last[0], last[1], z), (-0.5, last[1], z)],
         "coronal": [(-0.5, y, last[2]), (last[0], y, last[2]), (last[0], y, -0.5), (-0.5, y, -0.5)],
         "sagittal": [(x, -0.5, last[2]), (x, last[1], last[2]), (x, last[1], -0.5), (x, -0.5, -0.5)],
     }[plane]
-    mesh = pv.PolyData(subject.grid.to_world(np.array(corners)), faces=[4, 0, 1, 2, 3])
-    mesh.active_texture_coordinates = np.array([(0, 1), (1, 1), (1, 0), (0, 0)], float)
-    return mesh, draw_slice(subject, view, plane, pixel_mm=0.5 * min(subject.grid.spacing))
+    return pv.PolyData(subject.grid.to_world(np.array(corners)).astype(np.float32), lines=[5, 0, 1, 2, 3, 0])

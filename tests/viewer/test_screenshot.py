@@ -11,9 +11,7 @@ from engine.picture import rgb_of
 from viewer import system, view
 from viewer.screenshot import draw_page
 from viewer.stage import draw_organs
-from viewer.state import first_view
 from viewer.subject import Subject
-from viewer.window import fill, textured_plane
 
 pytestmark = pytest.mark.usefixtures("offscreen")
 
@@ -113,21 +111,3 @@ def test_without_a_display_the_window_points_to_the_screenshot(monkeypatch, subj
     monkeypatch.delenv("DISPLAY", raising=False)
     with pytest.raises(UserError, match="--screenshot"):
         view(subject)
-
-
-def test_the_windows_planes_lie_in_the_patient_and_show_the_slices(subject):
-    import pyvista as pv
-
-    state = first_view(subject)
-    mesh, picture = textured_plane(subject, state, "axial")
-    np.testing.assert_allclose(mesh.points[0], subject.grid.to_world([-0.5, -0.5, state.index("axial")]), atol=1e-3)
-    assert picture.shape[0] / picture.shape[1] == pytest.approx(36 / 40, abs=0.02)
-    with system.offscreen_windows():
-        plotter = pv.Plotter(off_screen=True, window_size=[320, 240], lighting="none")
-    try:
-        fill(plotter, subject, state)
-        plotter.render()
-        shown = np.asarray(plotter.screenshot(return_img=True))
-    finally:
-        plotter.close()
-    assert hue_is_near(shown, subject.colors[4]).sum() > 100
