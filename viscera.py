@@ -183,12 +183,13 @@ def generate(scenes: tuple[str, ...], phases: int | None, protocols: tuple[str, 
 @click.option("--point", "point_mm", callback=_numbers, metavar="X,Y,Z", help="where the planes cross, mm LPS+")
 @click.option("--size", type=click.IntRange(min=8), help="voxels along the longest axis of a scene's volume")
 @_DEVICE
-def view(target: str, device: str, **options: Any) -> None:
-    """Show a SCENE or a VOLUME: linked slices with labels, and the organs in 3-D."""
-    from engine.device import start
+def view(target: str, **options: Any) -> None:
+    """Show a SCENE or a VOLUME: linked slices with labels, and the organs in 3-D.
+
+    A scene is drawn anew whenever its file changes. Press h in the window for its keys.
+    """
     from viewer import view as show
 
-    start(device)
     path = Path(target)
     if path.suffix in (".yaml", ".yml") or not path.exists():
         path = scene_path(target)

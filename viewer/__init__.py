@@ -25,6 +25,7 @@ def view(
     labels: str | Path | None = None,
     point_mm: tuple[float, float, float] | None = None,
     width: int = 1600,
+    device: str = "auto",
 ) -> Path | None:
     """Show a scene, a dataset's case or a scan: in a window, or in a picture.
 
@@ -38,6 +39,7 @@ def view(
         labels: file with the labels of an image; found beside it unless given.
         point_mm: where the three planes cross, LPS+ mm.
         width: of the picture in pixels.
+        device: where a scene is drawn: `auto`, `cpu` or `cuda`.
 
     Returns:
         The picture's path, or None after the window was closed.
@@ -54,8 +56,10 @@ def view(
         from viewer.desk import Desk
         from viewer.window import open_window
 
-        open_window(Desk(open_source(target, modality, size, seed, labels), modality, point_mm))
+        open_window(Desk(open_source(target, modality, size, seed, labels, device), modality, point_mm))
         return None
+    from engine.device import start
     from viewer.screenshot import screenshot as write
 
+    start(device)
     return write(open_subject(target, modality, size, seed, labels), screenshot, modality, point_mm, width)

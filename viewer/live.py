@@ -1,23 +1,25 @@
-"""A scene file drawn anew whenever it changes, in a thread of its own, so that what shows it never waits."""
+"""A scene file that is drawn anew whenever it, or what was changed about it by hand, changes."""
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import pickle
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from engine.errors import UserError
-from engine.generate import MODALITIES, Sample, draw, imaged
+from engine.generate import MODALITIES, Sample
 from engine.scene import Scene
 from engine.vary import Integer, LogNormal, Normal, Uniform, parse
 from viewer.subject import Subject
 
 #: Voxels along the longest axis of a preview, unless asked otherwise.
 PREVIEW = 96
-_LOOK_EVERY = 0.15  # seconds between looks at the files
-_KINDS = frozenset({".yaml", ".yml", ".stl", ".obj", ".ply", ".off", ".glb"})
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,25 @@ class Settings:
                 **({} if self.phase is None else {"phase": self.phase}),
             }
         )
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be drawn.
+
+    Args:
+        path: of the scene.
+        size: voxels along the longest axis.
+        settings: what was changed by hand.
+        modalities: images to make, the first one before the others.
+        device: where kernels run.
+    """
+
+    path: Path
+    size: int
+    settings: Settings
+    modalities: tuple[str, ...]
+    device: str
 
 
 @dataclass(frozen=True)
@@ -87,13 +108,17 @@ class Slider:
 
 
 class LiveScene:
-    """A scene file, watched. Close it when done.
+    """A scene file, drawn in a process of its own whenever it changes. Close it when done.
+
+    That process alone compiles and runs kernels (Taichi belongs to one thread), so who shows the scene never waits for
+    it and outlives it.
 
     Args:
         path: of the scene.
         size: voxels along the longest axis.
         settings: to begin with.
         modalities: images to make, the first one before the others.
+        device: where kernels run: `auto`, `cpu` or `cuda`.
     """
 
     def __init__(
@@ -102,84 +127,83 @@ class LiveScene:
         size: int = PREVIEW,
         settings: Settings | None = None,
         modalities: Sequence[str] = MODALITIES,
+        device: str = "auto",
     ) -> None:
-        self.path, self.size = path, size
-        self._settings, self._modalities = settings or Settings(), tuple(modalities)
+        self.path = path
+        self._order = Order(path.absolute(), size, settings or Settings(), tuple(modalities), device)
         self._frame: Frame | None = None
-        self._taken = True
-        self._lock, self._wake = threading.Lock(), threading.Event()
+        self._lock = threading.Lock()
         self._open = True
-        self._thread = threading.Thread(target=self._run, name=f"draws {path.name}", daemon=True)
-        self._thread.start()
+        self._start()
 
     @property
     def settings(self) -> Settings:
         """What was changed so far."""
-        return self._settings
+        return self._order.settings
 
     def change(self, settings: Settings) -> None:
         """Draw with other settings."""
-        self._settings = settings
-        self._wake.set()
+        self._ask(replace(self._order, settings=settings))
 
     def first(self, modality: str) -> None:
         """Make images of `modality` before others from now on: it is the one looked at."""
-        if modality in self._modalities:
-            self._modalities = (modality, *(name for name in self._modalities if name != modality))
+        if modality in self._order.modalities:
+            rest = (name for name in self._order.modalities if name != modality)
+            self._ask(replace(self._order, modalities=(modality, *rest)))
 
     def poll(self) -> Frame | None:
         """The latest drawing, once; None where there is no news."""
         with self._lock:
-            taken, self._taken = self._taken, True
-            return None if taken else self._frame
+            frame, self._frame = self._frame, None
+        return frame
 
     def close(self) -> None:
-        """Stop watching; waits for a drawing that is under way."""
+        """Stop watching."""
         self._open = False
-        self._wake.set()
-        self._thread.join()
+        self._process.kill()
+        self._reader.join()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]
 
-    def _run(self) -> None:
-        drawn: tuple[object, Settings] | None = None
-        while self._open:
-            wanted = (self._stamp(), self._settings)
-            if wanted != drawn:
-                drawn = wanted
-                for frame in self._draw(wanted[1]):
-                    self._publish(frame)
-                    if not self._open or (self._stamp(), self._settings) != wanted:
-                        break  # what comes next is out of date
-            self._wake.wait(_LOOK_EVERY)
-            self._wake.clear()
+    def _start(self) -> None:
+        command = [sys.executable, "-m", "viewer.drawer"]
+        home = str(Path(__file__).parents[1])
+        paths = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": paths}
+        )
+        self._reader = threading.Thread(target=self._read, name=f"draws {self.path.name}", daemon=True)
+        self._ask(self._order)
+        self._reader.start()
 
-    def _draw(self, settings: Settings) -> Iterator[Frame]:
-        """The scene with the first image, then with all of them; or what is wrong."""
+    def _ask(self, order: Order) -> None:
+        self._order = order
+        pipe = self._process.stdin
+        assert pipe is not None
         try:
-            scene = Scene.load(self.path)
-            changed = settings.applied(scene)
-            seed = scene.seed if settings.seed is None else settings.seed
-            sample = draw(changed, seed, 0, self._modalities[:1], changed.grid.grid(self.size))
-            yield Frame(sample, Subject.from_sample(sample), scene)
-            if len(self._modalities) > 1:
-                sample = imaged(sample, self._modalities)
-                yield Frame(sample, Subject.from_sample(sample), scene)
-        except UserError as error:
-            yield Frame(error=str(error))
-        except Exception as error:  # the window stays open, whatever a half-written scene leads to
-            yield Frame(error=f"{self.path}: cannot be drawn ({type(error).__name__}: {error})")
+            pickle.dump(order, pipe)
+            pipe.flush()
+        except OSError:  # the process died
+            if self._open and self._process.poll() is not None:
+                self._start()
+
+    def _read(self) -> None:
+        pipe = self._process.stdout
+        assert pipe is not None
+        while True:
+            try:
+                frame = pickle.load(pipe)
+            except (EOFError, OSError, pickle.UnpicklingError):
+                break
+            self._publish(frame)
+        if self._open:
+            self._publish(Frame(error=f"{self.path}: drawing it ended the process that draws; is the memory full?"))
 
     def _publish(self, frame: Frame) -> None:
         with self._lock:
-            self._frame, self._taken = frame, False
-
-    def _stamp(self) -> tuple:
-        """What changes when a file in the scene's folder does."""
-        folder = self.path.parent
-        try:
-            files = sorted(file for file in folder.iterdir() if file.suffix.lower() in _KINDS)
-            return tuple((file.name, stat.st_mtime_ns, stat.st_size) for file in files for stat in (file.stat(),))
-        except OSError:
-            return ()  # a file that is just being replaced, or a folder that is gone: look again
+            self._frame = frame
 
 
 def sliders(scene: Scene, drawn: Mapping[str, object]) -> list[Slider]:

@@ -64,15 +64,20 @@ def open_source(
     size: int | None = None,
     seed: int | None = None,
     labels: str | Path | None = None,
+    device: str = "auto",
 ) -> Source:
-    """What a window shows: a scene's draws, a dataset's cases, or one subject; arguments as of `open_subject`."""
+    """What a window shows: a scene's draws, a dataset's cases, or one subject; arguments as of `open_subject`.
+
+    Args:
+        device: where scenes are drawn.
+    """
     if isinstance(target, (str, Path)):
         path = Path(target)
         if path.suffix.lower() in (".yaml", ".yml"):
             scene = Scene.load(path)  # a file that is wrong from the start opens no window
             own = max(scene.grid.size)
             order = (modality,) if modality else MODALITIES
-            return Draws(LiveScene(path, size or min(own, PREVIEW), Settings(seed=seed), order))
+            return Draws(LiveScene(path, size or min(own, PREVIEW), Settings(seed=seed), order, device))
         case = _case_of(path) if path.exists() and labels is None else None
         if case is not None:
             return Cases(*case)
