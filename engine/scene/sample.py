@@ -161,7 +161,7 @@ class _Draw:
             if relation in drawn:
                 present = [copy for word in drawn[relation][names] for copy in self.present(word)]
                 if present:
-                    drawn[relation] = {**drawn[relation], field: present}
+                    drawn[relation] = {**drawn[relation], names: present}
                 else:
                     del drawn[relation]
         self.structures[name] = drawn

@@ -28,9 +28,9 @@ def main(dataset, folder):
     seen, digests = [], []
     step = loop._Run._step
 
-    def noting(self, number, clips):
+    def noting(self, number, clips, loss_of):
         seen.append([clip.origin for clip in clips])
-        values = step(self, number, clips)
+        values = step(self, number, clips, loss_of)
         digests.append(sum(float(p.detach().double().abs().sum()) for p in self.network.parameters()))
         return values
 
