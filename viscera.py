@@ -177,6 +177,13 @@ def generate(scenes: tuple[str, ...], phases: int | None, protocols: tuple[str, 
 @cli.command()
 @click.argument("target")
 @click.option("--screenshot", type=click.Path(path_type=Path), help="write a PNG instead of opening a window")
+@click.option(
+    "--web",
+    is_flag=False,
+    flag_value="127.0.0.1:8080",
+    metavar="[HOST:]PORT",
+    help="serve a page instead of opening a window; at 127.0.0.1:8080 by default",
+)
 @click.option("--labels", type=click.Path(path_type=Path), help="label map of an image file")
 @click.option("--modality", help="the image to show; all there are by default")
 @click.option("--seed", type=int, help="of a scene's draw; the scene's own by default")

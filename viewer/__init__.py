@@ -26,8 +26,9 @@ def view(
     point_mm: tuple[float, float, float] | None = None,
     width: int = 1600,
     device: str = "auto",
+    web: str | None = None,
 ) -> Path | None:
-    """Show a scene, a dataset's case or a scan: in a window, or in a picture.
+    """Show a scene, a dataset's case or a scan: in a window, in a browser, or in a picture.
 
     Args:
         target: path of a scene, a dataset, an image or a DICOM folder, or what is already in memory. In a window a
@@ -40,9 +41,10 @@ def view(
         point_mm: where the three planes cross, LPS+ mm.
         width: of the picture in pixels.
         device: where a scene is drawn: `auto`, `cpu` or `cuda`.
+        web: `host:port` to serve a page at instead of opening a window.
 
     Returns:
-        The picture's path, or None after the window was closed.
+        The picture's path, or None after the window was closed or the page stopped.
 
     Raises:
         UserError: the target cannot be read, or the system lacks what drawing needs.
@@ -51,12 +53,19 @@ def view(
     from viewer.system import require_display, require_offscreen
 
     # what cannot be drawn is said before the scene is rendered
-    require_display() if screenshot is None else require_offscreen()
+    require_display() if screenshot is None and web is None else require_offscreen()
     if screenshot is None:
         from viewer.desk import Desk
+
+        desk = Desk(open_source(target, modality, size, seed, labels, device), modality, point_mm)
+        if web is not None:
+            from viewer.page import serve
+
+            serve(desk, web)
+            return None
         from viewer.window import open_window
 
-        open_window(Desk(open_source(target, modality, size, seed, labels, device), modality, point_mm))
+        open_window(desk)
         return None
     from engine.device import start
     from viewer.screenshot import screenshot as write

@@ -8,20 +8,16 @@ import vtk
 from PIL import Image, ImageDraw
 from vtk.util.numpy_support import numpy_to_vtk
 
-from engine.picture import BACKGROUND, INK, PLANES, Axis, font
+from engine.picture import BACKGROUND, INK, font
 from viewer.desk import KEYS, Desk
-from viewer.meshes import surfaces
+from viewer.organs import Organs
 from viewer.panel import WIDTH, Hit, draw_panel
 from viewer.panes import Cell, draw_pane
-from viewer.stage import aim, dress
-from viewer.state import View
-from viewer.subject import Subject
 
 SIZE = (1280, 860)
 _POLL_MS = 30
 _FOOT = 26  # pixels of the line that tells what is under the mouse
 _TOLD = (255, 170, 150)
-_FRAMES: dict[Axis, str] = {"axial": "#e05d5d", "coronal": "#5dbb63", "sagittal": "#5d8fe0"}
 #: VTK's names of keys that browsers call otherwise.
 _KEYS = {
     "Up": "ArrowUp",
@@ -59,7 +55,8 @@ class Window:
     def __init__(self, desk: Desk, size: tuple[int, int] = SIZE, off_screen: bool = False) -> None:
         self.desk = desk
         self.plotter = pv.Plotter(window_size=list(size), lighting="none", title="Viscera", off_screen=off_screen)
-        self._drawn = self._built = -1  # versions of the desk and of its organs that are on screen
+        self.organs = Organs(self.plotter)
+        self._drawn = -1  # the desk's version that is on screen
         self._size = (0, 0)
         self._cells: list[Cell] = []
         self._hits: list[Hit] = []
@@ -68,8 +65,6 @@ class Window:
         self._under = self._told = ""  # what the mouse is over, and what the line at the foot says
         self._scrolled = 0
         self._picture = np.zeros((1, 1, 3), np.uint8)
-        self._frames = {plane: pv.PolyData() for plane in PLANES}
-        self._software: bool | None = None
         self._image = vtk.vtkImageData()
         self._lay_below()
 
@@ -173,32 +168,7 @@ class Window:
             return
         (left, top, wide, high), (width, height) = cell.box, self._size
         renderer.SetViewport(left / width, 1 - (top + high) / height, (left + wide) / width, 1 - top / height)
-        subject, view = self.desk.shown, self.desk.view
-        for plane, frame in self._frames.items():
-            frame.copy_from(frame_of(subject, view, plane))
-        first, meshes = self._built < 0, {}
-        if self.desk.anatomy != self._built:
-            software = self._in_software()
-            self._built = self.desk.anatomy
-            self.plotter.clear_actors()
-            self.plotter.remove_all_lights()
-            hidden = view.hidden if view.labelled else frozenset(subject.names)
-            meshes = surfaces(subject, hidden | frozenset(subject.wraps[1:])) if subject.labels is not None else {}
-            dress(self.plotter, subject, meshes)
-            if software:
-                renderer.disable_depth_peeling()  # a second a picture instead of a tenth
-            for plane, frame in self._frames.items():
-                self.plotter.add_mesh(frame, color=_FRAMES[plane], lighting=False, line_width=2, reset_camera=False)
-        if first:
-            aim(self.plotter, [*meshes.values(), *self._frames.values()], wide / high)
-        renderer.ResetCameraClippingRange()
-
-    def _in_software(self) -> bool:
-        """Whether the CPU draws, as it does on machines without a GPU."""
-        if self._software is None:
-            self._window.Render()  # before that there is no driver to ask
-            self._software = any(name in self._window.ReportCapabilities() for name in ("llvmpipe", "softpipe", "SWR"))
-        return self._software
+        self.organs.update(self.desk, wide / high)
 
     # --- mouse and keys ---------------------------------------------------------------------------------------------
 
@@ -344,15 +314,3 @@ def _line(told: str, width: int) -> np.ndarray:
     if width:
         ImageDraw.Draw(strip).text((10, _FOOT / 2), told, INK, font(13), anchor="lm")
     return np.asarray(strip)
-
-
-def frame_of(subject: Subject, view: View, plane: Axis) -> pv.PolyData:
-    """The outline of a plane's slice, in LPS+ mm."""
-    last = np.asarray(subject.grid.size) - 0.5
-    x, y, z = view.cursor
-    corners = {
-        "axial": [(-0.5, -0.5, z), (last[0], -0.5, z), (last[0], last[1], z), (-0.5, last[1], z)],
-        "coronal": [(-0.5, y, last[2]), (last[0], y, last[2]), (last[0], y, -0.5), (-0.5, y, -0.5)],
-        "sagittal": [(x, -0.5, last[2]), (x, last[1], last[2]), (x, last[1], -0.5), (x, -0.5, -0.5)],
-    }[plane]
-    return pv.PolyData(subject.grid.to_world(np.array(corners)).astype(np.float32), lines=[5, 0, 1, 2, 3, 0])

@@ -6,9 +6,10 @@ import pytest
 from engine.picture import rgb_of
 from viewer import system
 from viewer.desk import Desk
+from viewer.organs import frame_of
 from viewer.panel import WIDTH
 from viewer.sources import Still
-from viewer.window import Window, frame_of
+from viewer.window import Window
 
 SIZE = (900, 560)
 

@@ -1,0 +1,75 @@
+"""The organs of a desk's subject and the frames of its planes, kept up to date on a PyVista plotter."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyvista as pv
+
+from engine.picture import PLANES, Axis
+from viewer.desk import Desk
+from viewer.meshes import surfaces
+from viewer.stage import aim, dress
+from viewer.state import View
+from viewer.subject import Subject
+
+_FRAMES: dict[Axis, str] = {"axial": "#e05d5d", "coronal": "#5dbb63", "sagittal": "#5d8fe0"}
+
+
+class Organs:
+    """What a plotter shows of a desk.
+
+    Args:
+        plotter: that nothing else is drawn on.
+    """
+
+    def __init__(self, plotter: pv.Plotter) -> None:
+        self.plotter = plotter
+        self._built = -1  # the desk's organs that are on the plotter
+        self._frames = {plane: pv.PolyData() for plane in PLANES}
+        self._software: bool | None = None
+
+    def update(self, desk: Desk, aspect: float) -> None:
+        """Show what the desk shows now; the camera is placed once, for a picture of width / height `aspect`."""
+        subject, view = desk.shown, desk.view
+        for plane, frame in self._frames.items():
+            frame.copy_from(frame_of(subject, view, plane))
+        if desk.anatomy != self._built:
+            first, self._built = self._built < 0, desk.anatomy
+            meshes = self._build(subject, view)
+            if first:
+                aim(self.plotter, [*meshes.values(), *self._frames.values()], aspect)
+        self.plotter.renderer.ResetCameraClippingRange()
+
+    def _build(self, subject: Subject, view: View) -> dict[int, pv.PolyData]:
+        software = self._in_software()
+        self.plotter.clear_actors()
+        self.plotter.remove_all_lights()
+        hidden = view.hidden if view.labelled else frozenset(subject.names)
+        meshes = surfaces(subject, hidden | frozenset(subject.wraps[1:])) if subject.labels is not None else {}
+        dress(self.plotter, subject, meshes)
+        if software:
+            self.plotter.renderer.disable_depth_peeling()  # a second a picture instead of a tenth
+        for plane, frame in self._frames.items():
+            self.plotter.add_mesh(frame, color=_FRAMES[plane], lighting=False, line_width=2, reset_camera=False)
+        return meshes
+
+    def _in_software(self) -> bool:
+        """Whether the CPU draws, as it does on machines without a GPU."""
+        if self._software is None:
+            window = self.plotter.render_window
+            assert window is not None
+            window.Render()  # before that there is no driver to ask
+            self._software = any(name in window.ReportCapabilities() for name in ("llvmpipe", "softpipe", "SWR"))
+        return self._software
+
+
+def frame_of(subject: Subject, view: View, plane: Axis) -> pv.PolyData:
+    """The outline of a plane's slice, in LPS+ mm."""
+    last = np.asarray(subject.grid.size) - 0.5
+    x, y, z = view.cursor
+    corners = {
+        "axial": [(-0.5, -0.5, z), (last[0], -0.5, z), (last[0], last[1], z), (-0.5, last[1], z)],
+        "coronal": [(-0.5, y, last[2]), (last[0], y, last[2]), (last[0], y, -0.5), (-0.5, y, -0.5)],
+        "sagittal": [(x, -0.5, last[2]), (x, last[1], last[2]), (x, last[1], -0.5), (x, -0.5, -0.5)],
+    }[plane]
+    return pv.PolyData(subject.grid.to_world(np.array(corners)).astype(np.float32), lines=[5, 0, 1, 2, 3, 0])

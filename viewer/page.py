@@ -1,0 +1,451 @@
+"""The viewer in a browser: the same desk behind a trame server; one picture of all panes, and a panel of HTML."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import io
+import secrets
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from aiohttp import web
+from PIL import Image
+from trame.app import get_server
+from trame.ui.html import DivLayout
+from trame.widgets import html
+
+from engine.errors import UserError
+from engine.picture import BACKGROUND, TITLES
+from viewer import actions
+from viewer.desk import KEYS, Desk
+from viewer.legend import ordered
+from viewer.live import sliders
+from viewer.orbit import Orbit
+from viewer.panes import Cell, draw_pane
+from viewer.sources import Draws
+
+_ASSETS = Path(__file__).with_name("assets")
+_POLL_SECONDS = 0.03
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_COOKIE = "viscera"
+_LEAST, _MOST = 200, 4000  # pixels of the picture's edges
+_DEGREES = 0.4  # turned by a drag over a pixel
+
+
+class Page:
+    """A page on a desk.
+
+    Args:
+        desk: what is shown.
+        host: address to listen at.
+        port: 0 takes a free one.
+        name: of the trame server, one for each page in a process.
+    """
+
+    def __init__(self, desk: Desk, host: str = "127.0.0.1", port: int = 8080, name: str = "viscera") -> None:
+        self.desk, self.host, self.port = desk, host, port
+        self.token = "" if host in _LOOPBACK else secrets.token_urlsafe(16)
+        self.orbit = Orbit(desk)
+        self.server = get_server(name, client_type="vue3")
+        self.state = self.server.state
+        self._size = (900, 700)
+        self._drawn: tuple | None = None
+        self._cells: list[Cell] = []
+        self._held = ""
+        self._at = (0.0, 0.0)
+        self._under = ""
+        self._build()
+
+    # --- serving ----------------------------------------------------------------------------------------------------
+
+    async def serve(self, ready: Callable[[str], None] = lambda url: None) -> None:
+        """Serve until cancelled; `ready` gets the address to open."""
+        control = self.server.controller
+        control.on_server_bind.add(self._guard)
+        control.on_server_ready.add(lambda **_: ready(self.url))
+        try:
+            serving = self.server.start(
+                exec_mode="task",
+                host=self.host,
+                port=self.port,
+                open_browser=False,
+                show_connection_info=False,
+                disable_logging=True,
+                timeout=0,
+            )
+            while not serving.done():
+                self.desk.poll()
+                self.refresh()
+                await asyncio.sleep(_POLL_SECONDS)
+            await serving
+        finally:
+            self.orbit.close()
+            self.desk.source.close()
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.server.port}/index.html{f'?token={self.token}' if self.token else ''}"
+
+    def _guard(self, served: Any) -> None:
+        served.app.middlewares.append(guard(self.host, self.token))
+
+    # --- what the page shows ----------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Send what has changed."""
+        desk = self.desk
+        told = self._under or (desk.readout().text if desk.subject is not None else "drawing ...")
+        drawn = (desk.version, desk.anatomy, self.orbit.version, self._size)
+        with self.state:
+            self.state.foot = told
+            if drawn == self._drawn:
+                return
+            self._drawn = drawn
+            self.state.error, self.state.helping = desk.error, desk.helping
+            if desk.subject is not None:
+                self.state.picture = _jpeg(self._compose())
+                self.state.panel = self._panel()
+
+    def _compose(self) -> np.ndarray:
+        sheet = Image.new("RGB", self._size, BACKGROUND)
+        self._cells = self.desk.cells(self._size)
+        for cell in self._cells:
+            if cell.kind == "3d":
+                picture = self.orbit.picture(cell.box[2:])
+            else:
+                picture = draw_pane(self.desk.shown, self.desk.view_of(cell), cell.kind, cell.box[2:])
+            sheet.paste(Image.fromarray(picture), cell.box[:2])
+        return np.asarray(sheet)
+
+    def _panel(self) -> dict[str, Any]:
+        subject, view = self.desk.shown, self.desk.view
+        low, high = view.window
+        spacing = " × ".join(f"{s:.3g}" for s in subject.grid.spacing)
+        return {
+            "name": subject.name,
+            "size": f"{' × '.join(map(str, subject.grid.size))} of {spacing} mm",
+            "images": [
+                {"name": m, "title": TITLES.get(m, m.upper()), "on": m == view.modality and not view.beside}
+                for m in subject.images
+            ],
+            "beside": view.beside,
+            "presets": [{"name": name, "on": name == view.preset} for name in actions.presets(subject, view)],
+            "window": f"window {high - low:.0f}   level {(low + high) / 2:.0f}" if view.modality else "",
+            "opacity": round(100 * view.opacity),
+            "flags": [
+                {"key": key, "title": title, "on": on}
+                for key, title, on in (
+                    ("g", "labels", view.labelled),
+                    ("o", "outlines", view.outline),
+                    ("l", "lines", view.lines),
+                    ("d", "measure", self.desk.measuring),
+                    (" ", "cine", self.desk.playing),
+                )
+            ],
+            "structures": [
+                {
+                    "label": label,
+                    "name": subject.names[label].replace("_", " "),
+                    "color": subject.colors[label],
+                    "depth": depth,
+                    "off": label in view.hidden,
+                }
+                for label, depth in ordered(subject)
+            ],
+            **self._scene(),
+        }
+
+    def _scene(self) -> dict[str, Any]:
+        source = self.desk.source
+        if not isinstance(source, Draws) or source.frame.sample is None or source.frame.scene is None:
+            return {"seed": None, "sliders": [], "phase": None}
+        settings = source.live.settings
+        shown = sliders(source.frame.scene, {**source.frame.sample.variables, **settings.variables})
+        moves = bool(source.frame.scene.motion)
+        phase = settings.phase if settings.phase is not None else source.frame.scene.phase
+        return {
+            "seed": source.seed,
+            "sliders": [
+                {
+                    "name": one.name,
+                    "low": one.low,
+                    "high": one.high,
+                    "value": one.value,
+                    "shown": f"{one.value:.0f}" if one.whole else f"{one.value:.3g}",
+                    "step": 1 if one.whole else (one.high - one.low) / 200,
+                }
+                for one in shown
+            ],
+            "phase": phase if moves else None,
+        }
+
+    # --- what the page says -----------------------------------------------------------------------------------------
+
+    def _resized(self, width: float, height: float) -> None:
+        self._size = tuple(int(min(max(n, _LEAST), _MOST)) for n in (width, height))  # type: ignore[assignment]
+        self.refresh()
+
+    def _key(self, name: str) -> None:
+        self.desk.press(name)
+        self.refresh()
+
+    def _mouse(self, kind: str, x: float, y: float, extra: float) -> None:
+        if self.desk.subject is None:
+            return
+        cell = next((cell for cell in self._cells if cell.holds(x, y)), None)
+        (x0, y0), self._at = self._at, (x, y)
+        if kind == "up":
+            self._held = ""
+        elif kind == "down" and cell is not None:
+            self._held = "orbit" if cell.kind == "3d" else "window" if extra == 2 else "cursor"
+            if self._held == "cursor":
+                self.desk.click(cell, x - cell.box[0], y - cell.box[1])
+        elif kind == "double" and cell is not None:
+            self.desk.double_click(cell)
+        elif kind == "wheel" and cell is not None:
+            if cell.kind == "3d":
+                self.orbit.closer(1.1**extra)
+            else:
+                self.desk.wheel(cell, int(extra))
+        elif kind == "move":
+            self._moved(cell, x, y, x - x0, y - y0, bool(extra))
+        self.refresh()
+
+    def _moved(self, cell: Cell | None, x: float, y: float, right: float, down: float, pressed: bool) -> None:
+        held = self._held if pressed else ""
+        if held == "orbit":
+            self.orbit.turn(_DEGREES * right, _DEGREES * down)
+        elif held == "window":
+            self.desk.drag_window(2 * right / self._size[0], 2 * down / self._size[1])
+        elif held == "cursor" and cell is not None and not self.desk.measuring:
+            self.desk.click(cell, x - cell.box[0], y - cell.box[1])
+        under = self.desk.under(cell, x - cell.box[0], y - cell.box[1]) if cell is not None else None
+        self._under = under.text if under else ""
+
+    def _take(self, what: str, value: Any) -> None:
+        """A choice in the panel."""
+        desk, source = self.desk, self.desk.source
+        if what == "image":
+            desk.view = replace(actions.turn_to(desk.shown, desk.view, value), beside=False)
+        elif what == "preset":
+            desk.view = actions.take_preset(desk.shown, desk.view, value)
+        elif what == "opacity":
+            desk.view = actions.fade(desk.view, float(value) / 100)
+        elif what == "structure":
+            desk.view = actions.toggle(desk.view, int(value))
+        elif what == "alone":
+            desk.view = actions.show_only(desk.shown, desk.view, int(value))
+        elif what == "phase" and isinstance(source, Draws):
+            source.change(replace(source.live.settings, phase=min(float(value), 0.99)))
+        self.refresh()
+
+    def _vary(self, name: str, value: Any) -> None:
+        """A slider of a scene's variable."""
+        source = self.desk.source
+        if isinstance(source, Draws) and source.frame.scene is not None:
+            settings = source.live.settings
+            source.change(replace(settings, variables={**settings.variables, name: float(value)}))
+            self.desk.version += 1
+            self.refresh()
+
+    # --- the page itself --------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        control = self.server.controller
+        control.trigger("viscera_size")(self._resized)
+        control.trigger("viscera_mouse")(self._mouse)
+        control.trigger("viscera_key")(self._key)
+        self.server.enable_module(
+            {
+                "serve": {"viscera": str(_ASSETS)},
+                "scripts": ["viscera/page.js"],
+                "styles": ["viscera/page.css"],
+            }
+        )
+        self.state.update(
+            {
+                "trame__title": "Viscera",
+                "picture": "",
+                "foot": "",
+                "error": "",
+                "helping": False,
+                "panel": None,
+                "keys": [
+                    {"names": " ".join(k if k != " " else "space" for k in key.names), "says": key.says} for key in KEYS
+                ],
+            }
+        )
+        with DivLayout(self.server) as layout:
+            layout.root.classes = "viscera"
+            with html.Div(id="panes"):
+                html.Img(src=("picture",), id="picture", draggable="false", v_if="picture")
+                html.Pre("{{ error }}", id="error", v_if="error")
+                with html.Table(id="help", v_if="helping"), html.Tbody():
+                    with html.Tr():
+                        html.Td("1-9")
+                        html.Td("windows of the image")
+                    with html.Tr(v_for="key in keys", key="key.names"):
+                        html.Td("{{ key.names }}")
+                        html.Td("{{ key.says }}")
+            html.Div("{{ foot }}", id="foot")
+            with html.Div(id="panel", v_if="panel"):
+                self._build_panel()
+
+    def _build_panel(self) -> None:
+        html.H1("{{ panel.name }}")
+        html.P("{{ panel.size }}")
+        with html.Div(classes="row"):
+            html.Button(
+                "{{ one.title }}",
+                v_for="one in panel.images",
+                key="one.name",
+                classes=("one.on ? 'on' : ''",),
+                click=(self._take, "['image', one.name]"),
+            )
+            html.Button(
+                "all", classes=("panel.beside ? 'on' : ''",), click=(self._key, "['c']"), v_if="panel.images.length > 1"
+            )
+        with html.Div(classes="row"):
+            html.Button(
+                "{{ i + 1 }} {{ one.name }}",
+                v_for="(one, i) in panel.presets",
+                key="one.name",
+                classes=("one.on ? 'on' : ''",),
+                click=(self._take, "['preset', one.name]"),
+            )
+        html.P("{{ panel.window }}")
+        with html.Label(classes="slider"):
+            html.Span("labels")
+            html.Input(
+                type="range",
+                min=0,
+                max=100,
+                value=("panel.opacity",),
+                input=(self._take, "['opacity', $event.target.value]"),
+                id="opacity",
+            )
+            html.Span("{{ panel.opacity }} %")
+        with html.Div(classes="row"):
+            html.Button(
+                "{{ one.title }}",
+                v_for="one in panel.flags",
+                key="one.key",
+                classes=("one.on ? 'on' : ''",),
+                click=(self._key, "[one.key]"),
+            )
+        with html.Div(classes="row", v_if="panel.seed !== null"):
+            html.Span("seed {{ panel.seed }}", id="seed")
+            html.Button("next", click=(self._key, "['n']"), id="next")
+            html.Button("previous", click=(self._key, "['[']"))
+        with html.Label(classes="slider", v_for="one in panel.sliders", key="one.name"):
+            html.Span("{{ one.name }}")
+            html.Input(
+                type="range",
+                min=("one.low",),
+                max=("one.high",),
+                step=("one.step",),
+                value=("one.value",),
+                input=(self._vary, "[one.name, $event.target.value]"),
+                data_name=("one.name",),
+            )
+            html.Span("{{ one.shown }}")
+        with html.Label(classes="slider", v_if="panel.phase !== null"):
+            html.Span("phase")
+            html.Input(
+                type="range",
+                min=0,
+                max=0.99,
+                step=0.01,
+                value=("panel.phase",),
+                input=(self._take, "['phase', $event.target.value]"),
+                id="phase",
+            )
+            html.Span("{{ panel.phase }}")
+        with (
+            html.Ul(id="structures"),
+            html.Li(
+                v_for="one in panel.structures",
+                key="one.label",
+                classes=("one.off ? 'off' : ''",),
+                style=("{ paddingLeft: one.depth * 12 + 'px' }",),
+                click=(self._take, "['structure', one.label]"),
+                dblclick=(self._take, "['alone', one.label]"),
+            ),
+        ):
+            html.I(style=("{ background: one.off ? 'transparent' : one.color, borderColor: one.color }",))
+            html.Span("{{ one.name }}")
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def guard(host: str, token: str) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    """What every request must pass: right names, no other site's page, and the token where there is one.
+
+    A page of another site that is open in the same browser may send requests to this machine; its own name stands in
+    `Origin`, or, where it made its name point here, in `Host`.
+    """
+    names = _LOOPBACK if host in _LOOPBACK else frozenset()
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if names and urlsplit(f"//{request.host}").hostname not in names:
+            raise web.HTTPForbidden(text="this address is not that of the viewer")
+        origin = request.headers.get("Origin")
+        if origin and urlsplit(origin).netloc != request.host:
+            raise web.HTTPForbidden(text="another site's page may not use the viewer")
+        if not token:
+            return await handler(request)
+        if hmac.compare_digest(request.query.get("token", ""), token):
+            answer = web.HTTPFound("/index.html")
+            answer.set_cookie(_COOKIE, token, httponly=True, samesite="Strict")
+            raise answer
+        if not hmac.compare_digest(request.cookies.get(_COOKIE, ""), token):
+            raise web.HTTPForbidden(text="the viewer's address ends in ?token=...; copy all of it")
+        return await handler(request)
+
+    return check
+
+
+def _jpeg(picture: np.ndarray) -> str:
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, format="JPEG", quality=90)
+    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+def serve(desk: Desk, place: str) -> None:
+    """Serve a desk until Ctrl-C.
+
+    Args:
+        place: `port`, or `host:port`; the host is this machine alone unless given.
+
+    Raises:
+        UserError: nobody can listen there.
+    """
+    host, _, port = place.rpartition(":")
+    if not port.isdigit() or int(port) > 65535:
+        raise UserError(f"--web {place}: write a port from 0 to 65535, or host:port, as 127.0.0.1:8080")
+    host = host.strip("[]") or "127.0.0.1"
+    try:
+        socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:  # asked first: trame would show a traceback
+        desk.source.close()
+        raise UserError(f"--web {place}: cannot listen there ({error.strerror}); try another port") from None
+    page = Page(desk, host, int(port))
+    arguments, sys.argv = sys.argv, sys.argv[:1]  # trame reads options of its own
+    try:
+        asyncio.run(page.serve(lambda url: print(f"open {url}  (Ctrl-C stops)", flush=True)))
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.argv = arguments
