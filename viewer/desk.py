@@ -13,7 +13,7 @@ from engine.picture import Axis
 from viewer import actions
 from viewer.panes import Cell, cells, pane, voxel_at
 from viewer.readout import Readout, readout
-from viewer.sources import Source
+from viewer.sources import Draws, Source
 from viewer.state import Kind, Position, View, Voxel, first_view
 from viewer.subject import Subject
 
@@ -34,6 +34,11 @@ class Key:
     names: tuple[str, ...]
     says: str
     does: Callable[[Desk], None]
+
+    @property
+    def title(self) -> str:
+        """Its names for the help."""
+        return " ".join("space" if name == " " else name for name in self.names)
 
 
 class Desk:
@@ -66,6 +71,7 @@ class Desk:
         self.playing = self.measuring = self.helping = False
         self.version = self.anatomy = 0
         self._turned = 0.0  # when cine last went on
+        self._held = ""  # what a held button drags: the cursor or the window
         if modality:
             source.first(modality)
 
@@ -176,6 +182,61 @@ class Desk:
         if cell.modality and cell.modality != self.view.modality:
             self.view = actions.turn_to(self.shown, self.view, cell.modality)
 
+    def release(self) -> bool:
+        """A button let go; whether it was held on a slice."""
+        held, self._held = self._held, ""
+        return bool(held)
+
+    def drag(self, cell: Cell | None, place: tuple[float, float], moved: tuple[float, float]) -> bool:
+        """The mouse at a pixel of the window while a button may be held on a slice; whether one is.
+
+        Args:
+            cell: under it.
+            place: in pixels of the window.
+            moved: since the last call, as shares of the window's size.
+        """
+        if self._held == "window":
+            self.drag_window(2 * moved[0], 2 * moved[1])
+        elif self._held == "cursor" and cell is not None and not self.measuring:
+            self.click(cell, place[0] - cell.box[0], place[1] - cell.box[1])
+        return bool(self._held)
+
+    def hold(self, cell: Cell, x: float, y: float, right: bool = False) -> bool:
+        """A button pressed at a pixel of the window; False over the organs, which every shell turns its own way."""
+        if cell.kind == "3d":
+            return False
+        self._held = "window" if right else "cursor"
+        if not right:
+            self.click(cell, x - cell.box[0], y - cell.box[1])
+        return True
+
+    # --- the panel ----------------------------------------------------------------------------------------------------
+
+    def show(self, modality: str) -> None:
+        """One of the images by itself."""
+        self.view = replace(actions.turn_to(self.shown, self.view, modality), beside=False)
+
+    def take(self, preset: str) -> None:
+        """One of the image's windows."""
+        self.view = actions.take_preset(self.shown, self.view, preset)
+
+    @property
+    def draws(self) -> Draws | None:
+        """The source, where it draws a scene and has drawn one."""
+        return self.source if isinstance(self.source, Draws) and self.source.frame.scene is not None else None
+
+    def vary(self, name: str, value: float) -> None:
+        """Set a variable of the scene by hand."""
+        if self.draws:
+            self.draws.vary(name, value)
+            self.version += 1
+
+    def move(self, phase: float) -> None:
+        """Go to another phase of the scene's motion."""
+        if self.draws:
+            self.draws.move(phase)
+            self.version += 1
+
     # --- keys -------------------------------------------------------------------------------------------------------
 
     def press(self, name: str) -> bool:
@@ -185,7 +246,7 @@ class Desk:
         if name.isdigit() and name != "0":
             known = actions.presets(self.subject, self.view)
             if int(name) <= len(known):
-                self.view = actions.take_preset(self.subject, self.view, known[int(name) - 1])
+                self.take(known[int(name) - 1])
             return True
         key = _BY_NAME.get(name)
         if key is None:

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import queue
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import BinaryIO
 
 from engine.device import start
@@ -32,10 +34,10 @@ def drawings(order: Order) -> Iterator[Frame]:
         changed = order.settings.applied(scene)
         seed = scene.seed if order.settings.seed is None else order.settings.seed
         sample = draw(changed, seed, 0, order.modalities[:1], changed.grid.grid(order.size))
-        yield Frame(sample, Subject.from_sample(sample), scene)
+        frame = Frame(Subject.from_sample(sample), scene, sample.scene, sample.variables)
+        yield frame
         if len(order.modalities) > 1:
-            sample = imaged(sample, order.modalities)
-            yield Frame(sample, Subject.from_sample(sample), scene)
+            yield replace(frame, subject=Subject.from_sample(imaged(sample, order.modalities)))
     except UserError as error:
         yield Frame(error=str(error))
     except Exception as error:  # the window stays open, whatever a half-written scene leads to
@@ -53,35 +55,23 @@ def stamp(order: Order) -> tuple:
 
 def serve(orders: queue.Queue[Order | None], out: BinaryIO) -> None:
     """Draw the last order, again whenever a file changes, until an order is None."""
-    order: Order | None = None
-    done: tuple[Order, tuple] | None = None
-    while True:
-        try:
+    order = orders.get()
+    done: tuple | None = None
+    while order is not None:
+        files = stamp(order)
+        wanted = (order.settings, files)  # which image comes first makes no other picture
+        if wanted != done:
+            done = wanted
+            for frame in drawings(order):
+                pickle.dump(frame, out, protocol=pickle.HIGHEST_PROTOCOL)
+                out.flush()
+                if not orders.empty() or stamp(order) != files:
+                    done = None  # what comes next may be out of date: look again
+                    break
+        with contextlib.suppress(queue.Empty):
             order = orders.get(timeout=_LOOK_EVERY)
-            if order is None:
-                return
-        except queue.Empty:
-            pass
-        while not orders.empty():
-            order = orders.get()
-            if order is None:
-                return
-        if order is None or (wanted := (order, stamp(order))) == done:
-            continue
-        if done is not None and _same_picture(order, done):
-            done = wanted  # only which image comes first has changed
-            continue
-        done = wanted
-        for frame in drawings(order):
-            pickle.dump(frame, out, protocol=pickle.HIGHEST_PROTOCOL)
-            out.flush()
-            if not orders.empty() or stamp(order) != wanted[1]:
-                break  # what comes next is out of date
-
-
-def _same_picture(order: Order, done: tuple[Order, tuple]) -> bool:
-    before, files = done
-    return (order.settings, set(order.modalities), files) == (before.settings, set(before.modalities), stamp(order))
+            while order is not None:
+                order = orders.get_nowait()
 
 
 def _listen(source: BinaryIO, orders: queue.Queue[Order | None]) -> None:

@@ -12,8 +12,9 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from engine.generate import MODALITIES, Sample
+from engine.generate import MODALITIES
 from engine.scene import Scene
 from engine.vary import Integer, LogNormal, Normal, Uniform, parse
 from viewer.subject import Subject
@@ -78,15 +79,17 @@ class Frame:
     """What a drawing gave.
 
     Args:
-        sample: what was drawn, its images perhaps not all made yet; None where the file cannot be used.
-        subject: the same to look at.
+        subject: what was drawn, its images perhaps not all made yet; None where the file cannot be used.
         scene: as the file has it.
+        drawn: the same as it was drawn, without distributions.
+        variables: values of its `vars`.
         error: what is wrong with the file, located; empty where nothing is.
     """
 
-    sample: Sample | None = None
     subject: Subject | None = None
     scene: Scene | None = None
+    drawn: Scene | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
 
 
@@ -105,6 +108,11 @@ class Slider:
     high: float
     value: float
     whole: bool
+
+    @property
+    def shown(self) -> str:
+        """The value as text."""
+        return f"{self.value:.0f}" if self.whole else f"{self.value:.3g}"
 
 
 class LiveScene:
@@ -147,7 +155,7 @@ class LiveScene:
 
     def first(self, modality: str) -> None:
         """Make images of `modality` before others from now on: it is the one looked at."""
-        if modality in self._order.modalities:
+        if modality in self._order.modalities[1:]:
             rest = (name for name in self._order.modalities if name != modality)
             self._ask(replace(self._order, modalities=(modality, *rest)))
 

@@ -52,7 +52,7 @@ def open_subject(
     path = Path(target)
     if not path.exists():
         raise UserError(f"{path}: no such file or folder")
-    if path.suffix.lower() in (".yaml", ".yml"):
+    if _is_scene(path):
         return _open_scene(path, MODALITIES if modality is None else (modality,), size, seed)
     case = _case_of(path)
     return _open_image(path, modality, labels) if case is None or labels is not None else open_case(*case)
@@ -73,7 +73,7 @@ def open_source(
     """
     if isinstance(target, (str, Path)):
         path = Path(target)
-        if path.suffix.lower() in (".yaml", ".yml"):
+        if _is_scene(path):
             scene = Scene.load(path)  # a file that is wrong from the start opens no window
             own = max(scene.grid.size)
             order = (modality,) if modality else MODALITIES
@@ -92,7 +92,7 @@ def open_anatomy(target: str | Path, size: int | None = None, seed: int | None =
     path = Path(target)
     if not path.exists():
         raise UserError(f"{path}: no such file or folder")
-    if path.suffix.lower() in (".yaml", ".yml"):
+    if _is_scene(path):
         return _open_scene(path, (), size, seed)
     case = _case_of(path)
     if case is None:
@@ -100,6 +100,10 @@ def open_anatomy(target: str | Path, size: int | None = None, seed: int | None =
         return Subject.from_arrays(grid, {}, labels, name=_stem(path))
     drawn = scene_file(*case)
     return replace(_open_scene(drawn, (), size, seed), name=case[1]) if drawn.is_file() else open_case(*case)
+
+
+def _is_scene(path: Path) -> bool:
+    return path.suffix.lower() in (".yaml", ".yml")
 
 
 def _open_scene(path: Path, modalities: Sequence[str], size: int | None, seed: int | None) -> Subject:

@@ -10,7 +10,6 @@ import secrets
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,10 +26,8 @@ from engine.picture import BACKGROUND, TITLES
 from viewer import actions
 from viewer.desk import KEYS, Desk
 from viewer.legend import ordered
-from viewer.live import sliders
 from viewer.orbit import Orbit
 from viewer.panes import Cell, draw_pane
-from viewer.sources import Draws
 
 _ASSETS = Path(__file__).with_name("assets")
 _POLL_SECONDS = 0.03
@@ -59,7 +56,7 @@ class Page:
         self._size = (900, 700)
         self._drawn: tuple | None = None
         self._cells: list[Cell] = []
-        self._held = ""
+        self._turning = False  # whether a held button turns the organs
         self._at = (0.0, 0.0)
         self._under = ""
         self._build()
@@ -105,7 +102,7 @@ class Page:
         """Send what has changed."""
         desk = self.desk
         told = self._under or (desk.readout().text if desk.subject is not None else "drawing ...")
-        drawn = (desk.version, desk.anatomy, self.orbit.version, self._size)
+        drawn = (desk.version, self.orbit.version, self._size)
         with self.state:
             self.state.foot = told
             if drawn == self._drawn:
@@ -130,10 +127,9 @@ class Page:
     def _panel(self) -> dict[str, Any]:
         subject, view = self.desk.shown, self.desk.view
         low, high = view.window
-        spacing = " × ".join(f"{s:.3g}" for s in subject.grid.spacing)
         return {
             "name": subject.name,
-            "size": f"{' × '.join(map(str, subject.grid.size))} of {spacing} mm",
+            "size": " of ".join(subject.measures),
             "images": [
                 {"name": m, "title": TITLES.get(m, m.upper()), "on": m == view.modality and not view.beside}
                 for m in subject.images
@@ -166,13 +162,9 @@ class Page:
         }
 
     def _scene(self) -> dict[str, Any]:
-        source = self.desk.source
-        if not isinstance(source, Draws) or source.frame.sample is None or source.frame.scene is None:
+        source = self.desk.draws
+        if source is None:
             return {"seed": None, "sliders": [], "phase": None}
-        settings = source.live.settings
-        shown = sliders(source.frame.scene, {**source.frame.sample.variables, **settings.variables})
-        moves = bool(source.frame.scene.motion)
-        phase = settings.phase if settings.phase is not None else source.frame.scene.phase
         return {
             "seed": source.seed,
             "sliders": [
@@ -181,12 +173,12 @@ class Page:
                     "low": one.low,
                     "high": one.high,
                     "value": one.value,
-                    "shown": f"{one.value:.0f}" if one.whole else f"{one.value:.3g}",
+                    "shown": one.shown,
                     "step": 1 if one.whole else (one.high - one.low) / 200,
                 }
-                for one in shown
+                for one in source.sliders
             ],
-            "phase": phase if moves else None,
+            "phase": source.phase,
         }
 
     # --- what the page says -----------------------------------------------------------------------------------------
@@ -205,11 +197,10 @@ class Page:
         cell = next((cell for cell in self._cells if cell.holds(x, y)), None)
         (x0, y0), self._at = self._at, (x, y)
         if kind == "up":
-            self._held = ""
+            self._turning = False
+            self.desk.release()
         elif kind == "down" and cell is not None:
-            self._held = "orbit" if cell.kind == "3d" else "window" if extra == 2 else "cursor"
-            if self._held == "cursor":
-                self.desk.click(cell, x - cell.box[0], y - cell.box[1])
+            self._turning = not self.desk.hold(cell, x, y, right=extra == 2)
         elif kind == "double" and cell is not None:
             self.desk.double_click(cell)
         elif kind == "wheel" and cell is not None:
@@ -222,41 +213,34 @@ class Page:
         self.refresh()
 
     def _moved(self, cell: Cell | None, x: float, y: float, right: float, down: float, pressed: bool) -> None:
-        held = self._held if pressed else ""
-        if held == "orbit":
+        if pressed and self._turning:
             self.orbit.turn(_DEGREES * right, _DEGREES * down)
-        elif held == "window":
-            self.desk.drag_window(2 * right / self._size[0], 2 * down / self._size[1])
-        elif held == "cursor" and cell is not None and not self.desk.measuring:
-            self.desk.click(cell, x - cell.box[0], y - cell.box[1])
+        elif pressed:
+            self.desk.drag(cell, (x, y), (right / self._size[0], down / self._size[1]))
         under = self.desk.under(cell, x - cell.box[0], y - cell.box[1]) if cell is not None else None
         self._under = under.text if under else ""
 
     def _take(self, what: str, value: Any) -> None:
         """A choice in the panel."""
-        desk, source = self.desk, self.desk.source
+        desk = self.desk
         if what == "image":
-            desk.view = replace(actions.turn_to(desk.shown, desk.view, value), beside=False)
+            desk.show(value)
         elif what == "preset":
-            desk.view = actions.take_preset(desk.shown, desk.view, value)
+            desk.take(value)
         elif what == "opacity":
             desk.view = actions.fade(desk.view, float(value) / 100)
         elif what == "structure":
             desk.view = actions.toggle(desk.view, int(value))
         elif what == "alone":
             desk.view = actions.show_only(desk.shown, desk.view, int(value))
-        elif what == "phase" and isinstance(source, Draws):
-            source.change(replace(source.live.settings, phase=min(float(value), 0.99)))
+        elif what == "phase":
+            desk.move(float(value))
         self.refresh()
 
     def _vary(self, name: str, value: Any) -> None:
         """A slider of a scene's variable."""
-        source = self.desk.source
-        if isinstance(source, Draws) and source.frame.scene is not None:
-            settings = source.live.settings
-            source.change(replace(settings, variables={**settings.variables, name: float(value)}))
-            self.desk.version += 1
-            self.refresh()
+        self.desk.vary(name, float(value))
+        self.refresh()
 
     # --- the page itself --------------------------------------------------------------------------------------------
 
@@ -280,9 +264,7 @@ class Page:
                 "error": "",
                 "helping": False,
                 "panel": None,
-                "keys": [
-                    {"names": " ".join(k if k != " " else "space" for k in key.names), "says": key.says} for key in KEYS
-                ],
+                "keys": [{"names": key.title, "says": key.says} for key in KEYS],
             }
         )
         with DivLayout(self.server) as layout:

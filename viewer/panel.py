@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -12,8 +12,7 @@ from engine.picture import BACKGROUND, INK, TITLES, font, rgb_of
 from viewer import actions
 from viewer.desk import Desk
 from viewer.legend import ordered
-from viewer.live import Slider, sliders
-from viewer.sources import Draws
+from viewer.live import Slider
 
 WIDTH = 264
 _MARGIN, _ROW, _TEXT = 12, 22, 13
@@ -103,9 +102,7 @@ class _Page:
 def _title(page: _Page, desk: Desk) -> None:
     page.text(desk.subject.name if desk.subject else "drawing ...", bold=True, size=_TEXT + 2)
     if desk.subject is not None:
-        grid = desk.subject.grid
-        spacing = " × ".join(f"{s:.3g}" for s in grid.spacing)
-        page.text(f"{' × '.join(map(str, grid.size))} of {spacing} mm", _QUIET, size=_TEXT - 2)
+        page.text(" of ".join(desk.subject.measures), _QUIET, size=_TEXT - 2)
     page.rule()
 
 
@@ -113,16 +110,10 @@ def _images(page: _Page, desk: Desk) -> None:
     subject, view = desk.shown, desk.view
 
     def turn(modality: str) -> Callable[[Desk, float], None]:
-        def act(desk: Desk, _: float) -> None:
-            desk.view = replace(actions.turn_to(desk.shown, desk.view, modality), beside=False)
-
-        return act
+        return lambda desk, _: desk.show(modality)
 
     def take(name: str) -> Callable[[Desk, float], None]:
-        def act(desk: Desk, _: float) -> None:
-            desk.view = actions.take_preset(desk.shown, desk.view, name)
-
-        return act
+        return lambda desk, _: desk.take(name)
 
     images = [(TITLES.get(m, m.upper()), m == view.modality and not view.beside, turn(m)) for m in subject.images]
     if len(images) > 1:
@@ -156,8 +147,8 @@ def _labels(page: _Page, desk: Desk) -> None:
 
 
 def _scene(page: _Page, desk: Desk) -> None:
-    source = desk.source
-    if not isinstance(source, Draws) or source.frame.sample is None or source.frame.scene is None:
+    source = desk.draws
+    if source is None:
         return
     page.rule()
     page.buttons(
@@ -167,33 +158,14 @@ def _scene(page: _Page, desk: Desk) -> None:
             ("previous", False, lambda desk, _: desk.step(-1)),
         ]
     )
-    for one in sliders(source.frame.scene, {**source.frame.sample.variables, **source.live.settings.variables}):
-        shown = f"{one.value:.0f}" if one.whole else f"{one.value:.3g}"
-        page.slider(one.name, (one.value - one.low) / max(one.high - one.low, 1e-12), shown, _setting(one))
-    if source.frame.scene.motion:
-        phase = source.live.settings.phase if source.live.settings.phase is not None else source.frame.scene.phase
-        page.slider("phase", phase, f"{phase:.2f}", _set_phase)
+    for one in source.sliders:
+        page.slider(one.name, (one.value - one.low) / max(one.high - one.low, 1e-12), one.shown, _setting(one))
+    if source.phase is not None:
+        page.slider("phase", source.phase, f"{source.phase:.2f}", lambda desk, share: desk.move(share))
 
 
 def _setting(slider: Slider) -> Callable[[Desk, float], None]:
-    def act(desk: Desk, share: float) -> None:
-        value = slider.low + share * (slider.high - slider.low)
-        source = desk.source
-        assert isinstance(source, Draws)
-        settings = source.live.settings
-        source.change(
-            replace(settings, variables={**settings.variables, slider.name: round(value) if slider.whole else value})
-        )
-        desk.version += 1
-
-    return act
-
-
-def _set_phase(desk: Desk, share: float) -> None:
-    source = desk.source
-    assert isinstance(source, Draws)
-    source.change(replace(source.live.settings, phase=min(round(share, 2), 0.99)))
-    desk.version += 1
+    return lambda desk, share: desk.vary(slider.name, slider.low + share * (slider.high - slider.low))
 
 
 def _structures(page: _Page, desk: Desk, top: int) -> None:

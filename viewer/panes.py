@@ -37,11 +37,6 @@ class Cell:
     modality: str | None
     box: tuple[int, int, int, int]
 
-    @property
-    def name(self) -> str:
-        """Tells it from the window's other cells."""
-        return f"{self.kind} {self.modality or 'labels'}"
-
     def holds(self, x: float, y: float) -> bool:
         """Whether a pixel of the window lies in it."""
         left, top, width, height = self.box

@@ -155,7 +155,5 @@ def _paste(sheet: Image.Image, picture: np.ndarray, box: Box) -> None:
 def _title(sheet: Image.Image, subject: Subject, text_px: int) -> None:
     draw = ImageDraw.Draw(sheet)
     draw.text((_GAP + 2, _HEAD / 2), subject.name or "Viscera", INK, font(text_px + 4, bold=True), anchor="lm")
-    size = " × ".join(map(str, subject.grid.size))
-    spacing = " × ".join(f"{s:.3g}" for s in subject.grid.spacing)
-    facts = f"{size} voxels of {spacing} mm"
+    facts = " voxels of ".join(subject.measures)
     draw.text((sheet.width - _GAP - 2, _HEAD / 2), facts, _QUIET, font(text_px - 1), anchor="rm")

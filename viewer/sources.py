@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from engine.errors import UserError
 from viewer.case import cases_of, open_case
-from viewer.live import Frame, LiveScene, Settings, reseeded
+from viewer.live import Frame, LiveScene, Slider, reseeded, sliders
 from viewer.subject import Subject
 
 
@@ -86,9 +87,28 @@ class Draws:
     def step(self, count: int) -> None:
         self.live.change(reseeded(self.live.settings, max(0, self.seed + count)))
 
-    def change(self, settings: Settings) -> None:
-        """Draw with other settings."""
-        self.live.change(settings)
+    @property
+    def sliders(self) -> list[Slider]:
+        """The scene's variables where they stand: as drawn, or as set by hand."""
+        frame = self.frame
+        return sliders(frame.scene, {**frame.variables, **self.live.settings.variables}) if frame.scene else []
+
+    @property
+    def phase(self) -> float | None:
+        """Of the scene's motion; None where nothing moves."""
+        scene, own = self.frame.scene, self.live.settings.phase
+        return None if scene is None or not scene.motion else scene.phase if own is None else own
+
+    def vary(self, name: str, value: float) -> None:
+        """Draw with a variable set by hand."""
+        whole = any(one.whole for one in self.sliders if one.name == name)
+        settings = self.live.settings
+        set_now = {name: round(value) if whole else value}
+        self.live.change(replace(settings, variables={**settings.variables, **set_now}))
+
+    def move(self, phase: float) -> None:
+        """Draw another phase, in [0, 1); two digits of it."""
+        self.live.change(replace(self.live.settings, phase=min(round(phase, 2), 0.99)))
 
     def first(self, modality: str) -> None:
         self.live.first(modality)

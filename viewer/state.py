@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -16,7 +16,6 @@ Voxel = tuple[int, int, int]  # x, y, z
 Position = tuple[float, float, float]  # LPS+ mm
 #: What a pane shows: a plane, or the organs in 3-D.
 Kind = Literal["axial", "coronal", "sagittal", "3d"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 #: The name of a window that no preset gave.
 OWN = "own"

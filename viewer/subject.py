@@ -112,6 +112,12 @@ class Subject:
         return {modality: windows(data, modality) for modality, data in self.images.items()}
 
     @property
+    def measures(self) -> tuple[str, str]:
+        """Voxels and their spacing as text: `96 × 96 × 72`, `2 × 2 × 3 mm`."""
+        spacing = " × ".join(f"{step:.3g}" for step in self.grid.spacing)
+        return " × ".join(map(str, self.grid.size)), f"{spacing} mm"
+
+    @property
     def wraps(self) -> list[int]:
         """Labels that wrap many others, outermost first; see `viewer.nesting.wraps`."""
         return wraps(self.holds, len(self.names))

@@ -60,7 +60,7 @@ class Window:
         self._size = (0, 0)
         self._cells: list[Cell] = []
         self._hits: list[Hit] = []
-        self._held: Hit | str | None = None
+        self._held: Hit | None = None  # a slider of the panel
         self._at = (0.0, 0.0)
         self._under = self._told = ""  # what the mouse is over, and what the line at the foot says
         self._scrolled = 0
@@ -127,7 +127,7 @@ class Window:
         return np.array(sheet)
 
     def _help(self, sheet: Image.Image, room: tuple[int, int]) -> None:
-        lines = [("1-9", "windows of the image"), *((" ".join(k.names).replace("  ", "space "), k.says) for k in KEYS)]
+        lines = [("1-9", "windows of the image"), *((key.title, key.says) for key in KEYS)]
         lines += [
             ("click", "cursor"),
             ("wheel", "slices"),
@@ -137,7 +137,7 @@ class Window:
         box = Image.new("RGB", (430, 20 * len(lines) + 20), (22, 27, 34))
         draw = ImageDraw.Draw(box)
         for i, (keys, says) in enumerate(lines):
-            draw.text((14, 20 + 20 * i), keys.strip() or "space", INK, font(13, bold=True), anchor="lm")
+            draw.text((14, 20 + 20 * i), keys, INK, font(13, bold=True), anchor="lm")
             draw.text((140, 20 + 20 * i), says, INK, font(13), anchor="lm")
         sheet.paste(box, (20, max(0, room[1] - box.height - 20)))  # organs would lie over it further up
 
@@ -237,37 +237,25 @@ class Window:
         if repeat:
             self.desk.double_click(cell)
             return True
-        if cell.kind == "3d":
-            return False
-        self._held = "cursor"
-        self.desk.click(cell, x - cell.box[0], y - cell.box[1])
-        return True
+        return self.desk.hold(cell, x, y)
 
     def grab(self, x: float, y: float) -> bool:
         """The right button: dragging changes the window from now on."""
-        cell = self._cell(x, y)
-        if cell is None or cell.kind == "3d":
-            return False
-        self._at, self._held = (x, y), "window"
-        return True
+        cell, self._at = self._cell(x, y), (x, y)
+        return cell is not None and self.desk.hold(cell, x, y, right=True)
 
     def release(self) -> bool:
         """A button let go; False where it was held over the organs."""
         held, self._held = self._held, None
-        return held is not None
+        return self.desk.release() or held is not None
 
     def move(self, x: float, y: float) -> bool:
         """The mouse at another pixel; False where the organs are turned."""
         (x0, y0), self._at = self._at, (x, y)
         cell = self._cell(x, y)
-        if isinstance(self._held, Hit):
+        if self._held is not None:
             self._strike(self._held, x)
-        elif self._held == "window":
-            wide, high = self._size
-            self.desk.drag_window(2 * (x - x0) / wide, 2 * (y - y0) / high)
-        elif self._held == "cursor" and cell is not None and not self.desk.measuring:
-            self.desk.click(cell, x - cell.box[0], y - cell.box[1])
-        elif self._held is None:
+        elif not self.desk.drag(cell, (x, y), ((x - x0) / self._size[0], (y - y0) / self._size[1])):
             under = self.desk.under(cell, x - cell.box[0], y - cell.box[1]) if cell is not None else None
             self._under = under.text if under else ""
             return False

@@ -126,7 +126,7 @@ def test_settings_change_a_drawing_without_the_file(live):
     assert "organ" not in {before.subject.names[v] for v in np.unique(_next(live, _whole).subject.labels) if v}
     live.change(Settings(seed=9))
     reseeded = _next(live, _whole)
-    assert reseeded.sample.variables["size"] != before.sample.variables["size"]
+    assert reseeded.variables["size"] != before.variables["size"]
     live.change(Settings())
     assert np.array_equal(_next(live, _whole).subject.labels, before.subject.labels)
 
@@ -151,6 +151,6 @@ def test_a_sample_saved_as_a_scene_gives_the_same_again(live, tmp_path):
     frame = _next(live, _whole)
     saved = Path(tmp_path / "kept" / "sample.yaml")
     saved.parent.mkdir()
-    saved.write_text(frame.sample.scene.dump())
-    again = draw(Scene.load(saved), 0, 0, ("ct",), frame.sample.volume.grid)
+    saved.write_text(frame.drawn.dump())
+    again = draw(Scene.load(saved), 0, 0, ("ct",), frame.subject.volume.grid)
     assert np.array_equal(again.images["ct"].data.numpy(), frame.subject.images["ct"])

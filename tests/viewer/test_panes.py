@@ -105,6 +105,6 @@ def test_windows_are_laid_out_in_four_in_rows_or_alone(lopsided):
     assert sum(cell.holds(500, 400) for cell in quad) == 1
     beside = cells(lopsided, replace(view, beside=True), size)
     assert [(cell.kind, cell.modality) for cell in beside][::3] == [("axial", "ct"), ("axial", "mr")]
-    assert len(beside) == 6 and len({cell.name for cell in beside}) == 6
+    assert len(beside) == 6 and len({(cell.kind, cell.modality) for cell in beside}) == 6
     (alone,) = cells(lopsided, replace(view, alone="coronal"), size)
     assert alone.kind == "coronal" and alone.box == (0, 0, *size)
