@@ -9,6 +9,7 @@ import io
 import secrets
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from viewer.panes import Cell, draw_pane
 
 _ASSETS = Path(__file__).with_name("assets")
 _POLL_SECONDS = 0.03
+_LOST_SECONDS = 1.0  # a page that has not shown what it was sent by then is closed
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _COOKIE = "viscera"
 _LEAST, _MOST = 200, 4000  # pixels of the picture's edges
@@ -55,6 +57,7 @@ class Page:
         self.state = self.server.state
         self._size = (900, 700)
         self._drawn: tuple | None = None
+        self._on_the_way, self._sent = False, 0.0  # what was sent last, not shown yet, and when
         self._cells: list[Cell] = []
         self._turning = False  # whether a held button turns the organs
         self._at = (0.0, 0.0)
@@ -99,12 +102,18 @@ class Page:
     # --- what the page shows ----------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Send what has changed."""
+        """Send what has changed, once what was sent before is shown: pictures would pile up on a slow line."""
         desk = self.desk
         told = self._under or (desk.readout().text if desk.subject is not None else "drawing ...")
         drawn = (desk.version, self.orbit.version, self._size)
+        if (told, drawn) == (self.state.foot, self._drawn):
+            return
+        if self._on_the_way and time.monotonic() - self._sent < _LOST_SECONDS:
+            return
+        self._on_the_way, self._sent = True, time.monotonic()
         with self.state:
             self.state.foot = told
+            self.state.number += 1
             if drawn == self._drawn:
                 return
             self._drawn = drawn
@@ -183,6 +192,12 @@ class Page:
 
     # --- what the page says -----------------------------------------------------------------------------------------
 
+    def _shown(self, number: int) -> None:
+        """What was sent as `number` is on screen."""
+        if number == self.state.number:
+            self._on_the_way = False
+            self.refresh()
+
     def _resized(self, width: float, height: float) -> None:
         self._size = tuple(int(min(max(n, _LEAST), _MOST)) for n in (width, height))  # type: ignore[assignment]
         self.refresh()
@@ -194,7 +209,7 @@ class Page:
     def _mouse(self, kind: str, x: float, y: float, extra: float) -> None:
         if self.desk.subject is None:
             return
-        cell = next((cell for cell in self._cells if cell.holds(x, y)), None)
+        cell = next((cell for cell in self._cells if kind != "leave" and cell.holds(x, y)), None)
         (x0, y0), self._at = self._at, (x, y)
         if kind == "up":
             self._turning = False
@@ -208,17 +223,13 @@ class Page:
                 self.orbit.closer(1.1**extra)
             else:
                 self.desk.wheel(cell, int(extra))
-        elif kind == "move":
-            self._moved(cell, x, y, x - x0, y - y0, bool(extra))
-        self.refresh()
-
-    def _moved(self, cell: Cell | None, x: float, y: float, right: float, down: float, pressed: bool) -> None:
-        if pressed and self._turning:
-            self.orbit.turn(_DEGREES * right, _DEGREES * down)
-        elif pressed:
-            self.desk.drag(cell, (x, y), (right / self._size[0], down / self._size[1]))
+        elif kind == "move" and extra and self._turning:
+            self.orbit.turn(_DEGREES * (x - x0), _DEGREES * (y - y0))
+        elif kind == "move" and extra:
+            self.desk.drag(cell, (x, y), ((x - x0) / self._size[0], (y - y0) / self._size[1]))
         under = self.desk.under(cell, x - cell.box[0], y - cell.box[1]) if cell is not None else None
         self._under = under.text if under else ""
+        self.refresh()
 
     def _take(self, what: str, value: Any) -> None:
         """A choice in the panel."""
@@ -246,6 +257,7 @@ class Page:
 
     def _build(self) -> None:
         control = self.server.controller
+        control.trigger("viscera_shown")(self._shown)
         control.trigger("viscera_size")(self._resized)
         control.trigger("viscera_mouse")(self._mouse)
         control.trigger("viscera_key")(self._key)
@@ -259,6 +271,7 @@ class Page:
         self.state.update(
             {
                 "trame__title": "Viscera",
+                "number": 0,
                 "picture": "",
                 "foot": "",
                 "error": "",
@@ -338,7 +351,7 @@ class Page:
                 step=("one.step",),
                 value=("one.value",),
                 input=(self._vary, "[one.name, $event.target.value]"),
-                data_name=("one.name",),
+                id=("'vary-' + one.name",),
             )
             html.Span("{{ one.shown }}")
         with html.Label(classes="slider", v_if="panel.phase !== null"):
@@ -401,7 +414,7 @@ def guard(host: str, token: str) -> Callable[[web.Request, Handler], Awaitable[w
 
 def _jpeg(picture: np.ndarray) -> str:
     out = io.BytesIO()
-    Image.fromarray(picture).save(out, format="JPEG", quality=90)
+    Image.fromarray(picture).save(out, format="JPEG", quality=90, subsampling=0)  # thin coloured lines stay sharp
     return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 

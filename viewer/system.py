@@ -36,16 +36,24 @@ def require_offscreen(library: str = "libEGL.so.1") -> None:
 
 
 def require_display() -> None:
-    """Make sure that a window can be opened, or say what to do instead."""
+    """Make sure that a window can be opened, or say what to do instead; VTK would end the process."""
     if not sys.platform.startswith("linux"):
         return
-    if not os.environ.get("DISPLAY"):
-        raise UserError("view: there is no display for a window; write a picture instead: --screenshot FILE.png")
+    instead = "serve a page (--web 8080) or write a picture (--screenshot FILE.png) instead"
+    name = os.environ.get("DISPLAY")
+    if not name:
+        raise UserError(f"view: there is no display for a window; {instead}")
     for library in _WINDOW_LIBRARIES:
         try:
             ctypes.CDLL(library)
         except OSError:
             raise UserError(f"view: the library {library} is missing for a window; {_WINDOW_INSTALL}") from None
+    x11 = ctypes.CDLL("libX11.so.6")
+    x11.XOpenDisplay.restype = ctypes.c_void_p
+    display = x11.XOpenDisplay(None)
+    if not display:
+        raise UserError(f"view: the display {name} does not answer; {instead}")
+    x11.XCloseDisplay(ctypes.c_void_p(display))
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ class Window:
 
     def __init__(self, desk: Desk, size: tuple[int, int] = SIZE, off_screen: bool = False) -> None:
         self.desk = desk
-        self.plotter = pv.Plotter(window_size=list(size), lighting="none", title="Viscera", off_screen=off_screen)
+        self.plotter = pv.Plotter(window_size=list(size), lighting="none", off_screen=off_screen)
         self.organs = Organs(self.plotter)
         self._drawn = -1  # the desk's version that is on screen
         self._size = (0, 0)
@@ -95,6 +95,7 @@ class Window:
             return False
         if stale:
             self._drawn, self._size = self.desk.version, (width, height)
+            self._window.SetWindowName(f"{self.desk.subject.name} - Viscera" if self.desk.subject else "Viscera")
             self._picture = self._compose(self._size)
             self._place_organs()
         self._told = told

@@ -46,12 +46,14 @@ def test_a_page_for_others_asks_for_its_token_once():
 
 
 @pytest.fixture
-def page(subject, request):
+def page(subject, request, monkeypatch):
     desk = Desk(Still(subject))
     desk.poll()
     made = Page(desk, name=request.node.name)
-    made.refresh()
-    yield made
+    with monkeypatch.context() as at_once:
+        at_once.setattr("viewer.page._LOST_SECONDS", 0.0)  # no browser says what it has shown
+        made.refresh()
+        yield made
     made.orbit.close()
 
 
@@ -124,3 +126,19 @@ def test_a_new_size_gives_a_new_picture(page):
     assert page.state.picture != picture and page._size == (640, 480)
     page._resized(1, 100_000)
     assert page._size == (200, 4000)
+
+
+def test_a_picture_waits_until_the_one_before_is_shown(subject):
+    desk = Desk(Still(subject))
+    desk.poll()
+    page = Page(desk, name="slow")
+    page.refresh()
+    first, number = page.state.picture, page.state.number
+    for _ in range(3):
+        page._key("f")
+    assert (page.state.picture, page.state.number) == (first, number)
+    page._shown(number - 1)  # of an older message
+    assert page.state.picture == first
+    page._shown(number)
+    assert page.state.picture != first and page.state.number == number + 1
+    page.orbit.close()

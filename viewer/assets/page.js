@@ -1,65 +1,49 @@
 // What a page passes on of mouse and keys: positions in pixels of the picture, one question at a time.
 (function () {
   "use strict";
+  const queue = [];
   let busy = false;
-  let waiting = null;
-  let wheel = 0;
 
   function ask(name, args) {
     return window.trame.trigger(name, args);
   }
 
-  // moves pile up faster than they are drawn: only the last one waits
-  async function send(kind, args) {
-    if (busy) {
-      waiting = [kind, args];
-      return;
-    }
+  // moves and wheel steps come faster than they are drawn: those that wait become one
+  async function send(kind, x, y, extra) {
+    const last = queue[queue.length - 1];
+    if (last && last[0] === kind && kind === "move") queue.pop();
+    if (last && last[0] === kind && kind === "wheel") extra += queue.pop()[3];
+    queue.push([kind, x, y, extra]);
+    if (busy) return;
     busy = true;
     try {
-      await ask("viscera_mouse", [kind, ...args]);
+      while (queue.length) await ask("viscera_mouse", queue.shift());
     } finally {
       busy = false;
-      if (waiting) {
-        const [next, rest] = waiting;
-        waiting = null;
-        send(next, rest);
-      }
     }
-  }
-
-  function place(event, panes) {
-    const box = panes.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top];
   }
 
   function attach(panes) {
+    const on = (event, kind, extra) =>
+      panes.addEventListener(
+        event,
+        (happened) => {
+          const box = panes.getBoundingClientRect();
+          send(kind, happened.clientX - box.left, happened.clientY - box.top, extra(happened));
+        },
+        { passive: true },
+      );
+    send("leave", 0, 0, 0); // the mouse of a page that was open before
     new ResizeObserver(() => ask("viscera_size", [panes.clientWidth, panes.clientHeight])).observe(panes);
     panes.addEventListener("contextmenu", (event) => event.preventDefault());
-    panes.addEventListener("pointerdown", (event) => {
-      panes.setPointerCapture(event.pointerId);
-      waiting = null;
-      ask("viscera_mouse", ["down", ...place(event, panes), event.button]);
-    });
-    panes.addEventListener("pointerup", (event) => {
-      waiting = null;
-      ask("viscera_mouse", ["up", ...place(event, panes), event.button]);
-    });
-    panes.addEventListener("pointermove", (event) => send("move", [...place(event, panes), event.buttons]));
-    panes.addEventListener("dblclick", (event) => ask("viscera_mouse", ["double", ...place(event, panes), 0]));
-    panes.addEventListener(
-      "wheel",
-      (event) => {
-        event.preventDefault();
-        wheel += event.deltaY < 0 ? 1 : -1;
-        if (!busy) {
-          const steps = wheel;
-          wheel = 0;
-          send("wheel", [...place(event, panes), steps]);
-        }
-      },
-      { passive: false },
-    );
+    panes.addEventListener("wheel", (event) => event.preventDefault(), { passive: false });
+    panes.addEventListener("pointerdown", (event) => panes.setPointerCapture(event.pointerId));
+    on("pointerdown", "down", (event) => event.button);
+    on("pointerup", "up", (event) => event.button);
+    on("pointermove", "move", (event) => event.buttons);
+    on("pointerleave", "leave", () => 0);
+    on("dblclick", "double", () => 0);
+    on("wheel", "wheel", (event) => (event.deltaY < 0 ? 1 : -1));
   }
 
   window.addEventListener("keydown", (event) => {
@@ -74,6 +58,7 @@
     if (panes && window.trame && window.trame.trigger) {
       clearInterval(look);
       attach(panes);
+      window.trame.state.watch(["number"], (number) => ask("viscera_shown", [number]));
     }
   }, 50);
 })();
