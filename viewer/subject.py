@@ -57,11 +57,12 @@ class Subject:
         names = {label: group for group, label in volume.names().items() if label}
         colors: dict[int, str] = {}
         parents: dict[int, int] = {}
-        for row in rows[1:]:
+        for row in rows[1:]:  # of several with one label the first counts, so that none lies in itself by way of others
             colors.setdefault(row.label, row.color)
             above = rows[row.parent].label if row.parent else 0
-            if above and above != row.label:
+            if above != row.label:
                 parents.setdefault(row.label, above)
+        parents = {label: above for label, above in parents.items() if above}
         holds = with_descendants(holdings(labels), parents)
         return cls(name, grid, turned, labels, names, colors, parents, holds, volume)
 

@@ -6,7 +6,9 @@ import pytest
 from engine.errors import UserError
 from engine.grid import Grid
 from engine.io import write_image, write_labels
+from tests.viewer.conftest import GRID, ball_volume
 from viewer.case import merge, structure_table
+from viewer.legend import ordered
 from viewer.nesting import holdings, innermost, with_descendants, wraps
 from viewer.opening import open_subject
 from viewer.subject import Subject
@@ -18,6 +20,14 @@ def test_a_volume_brings_names_colours_and_nesting(subject):
     assert subject.parents == {2: 1, 3: 2, 4: 1}
     assert subject.holds[1] == {2, 3, 4} and subject.holds[2] == {3}
     assert subject.wraps == [1]
+
+
+def test_a_label_in_a_part_of_itself_stays_in_the_list():
+    fluid = ("fluid", 1, "#4060c0", None, (0.0, 0.0, 0.0), 80.0)
+    cerebellum = ("cerebellum", 2, "#c08040", 1, (0.0, 0.0, 0.0), 50.0)
+    fissure = ("fluid", 1, "#4060c0", 2, (0.0, 0.0, 0.0), 15.0)
+    subject = Subject.from_volume(ball_volume(GRID, (fluid, cerebellum, fissure)))
+    assert subject.parents == {2: 1} and ordered(subject) == [(1, 0), (2, 1)]
 
 
 def test_label_maps_show_their_nesting():
