@@ -177,6 +177,7 @@ def generate(scenes: tuple[str, ...], phases: int | None, protocols: tuple[str, 
 @cli.command()
 @click.argument("target")
 @click.option("--screenshot", type=click.Path(path_type=Path), help="write a PNG instead of opening a window")
+@click.option("--html", type=click.Path(path_type=Path), help="write a page with everything in it, for any browser")
 @click.option(
     "--web",
     is_flag=False,

@@ -190,6 +190,16 @@ def test_view_writes_a_picture(run, scene, tmp_path, offscreen):
     assert "nothing.nii.gz" in err
 
 
+def test_view_writes_a_page(run, scene, tmp_path):
+    page = tmp_path / "small.html"
+    assert run("view", scene, "--html", page, "--modality", "ct")[0] == 0
+    assert page.stat().st_size > 500_000
+    code, _, err = run("view", scene, "--html", page, "--screenshot", tmp_path / "small.png")
+    assert code == 2 and "exclude each other" in err
+    code, _, err = run("view", scene, "--html", tmp_path / "small.txt")
+    assert code == 2 and "name the file .html" in err
+
+
 def test_gallery_draws_one_sheet(run, scene, tmp_path, offscreen):
     sheet = tmp_path / "sheet.png"
     assert run("gallery", scene, "--out", sheet, "--size", "20")[0] == 0

@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.errors import UserError
+
 if TYPE_CHECKING:
     from engine.generate import Sample
     from engine.volume import Volume
@@ -27,8 +29,9 @@ def view(
     width: int = 1600,
     device: str = "auto",
     web: str | None = None,
+    html: str | Path | None = None,
 ) -> Path | None:
-    """Show a scene, a dataset's case or a scan: in a window, in a browser, or in a picture.
+    """Show a scene, a dataset's case or a scan: in a window, in a browser, in a picture, or in a page to give away.
 
     Args:
         target: path of a scene, a dataset, an image or a DICOM folder, or what is already in memory. In a window a
@@ -42,9 +45,10 @@ def view(
         width: of the picture in pixels.
         device: where a scene is drawn: `auto`, `cpu` or `cuda`.
         web: `host:port` to serve a page at instead of opening a window.
+        html: .html file to write instead of opening a window: images, labels and viewer in it, for any browser.
 
     Returns:
-        The picture's path, or None after the window was closed or the page stopped.
+        The path of the picture or file, or None after the window was closed or the page stopped.
 
     Raises:
         UserError: the target cannot be read, or the system lacks what drawing needs.
@@ -52,9 +56,17 @@ def view(
     from viewer.opening import open_source, open_subject
     from viewer.system import require_display, require_offscreen
 
-    # what cannot be drawn is said before the scene is rendered
-    require_display() if screenshot is None and web is None else require_offscreen()
-    if screenshot is None:
+    _one_of({"--screenshot": screenshot, "--web": web, "--html": html})
+    # what cannot be drawn or written is said before the scene is rendered
+    if html is not None:
+        from viewer.html import html_path
+
+        html_path(html)
+    elif screenshot is None and web is None:
+        require_display()
+    else:
+        require_offscreen()
+    if screenshot is None and html is None:
         from viewer.desk import Desk
 
         desk = Desk(open_source(target, modality, size, seed, labels, device), modality, point_mm)
@@ -68,7 +80,20 @@ def view(
         open_window(desk)
         return None
     from engine.device import start
-    from viewer.screenshot import screenshot as write
 
     start(device)
-    return write(open_subject(target, modality, size, seed, labels), screenshot, modality, point_mm, width)
+    subject = open_subject(target, modality, size, seed, labels)
+    if screenshot is not None:
+        from viewer.screenshot import screenshot as write
+
+        return write(subject, screenshot, modality, point_mm, width)
+    from viewer.html import write_html
+
+    assert html is not None
+    return write_html(subject, html, modality, point_mm)
+
+
+def _one_of(outputs: dict[str, object]) -> None:
+    given = [option for option, value in outputs.items() if value is not None]
+    if len(given) > 1:
+        raise UserError(f"view: {' and '.join(given)} exclude each other; give one of them")

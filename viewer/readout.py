@@ -9,7 +9,8 @@ import numpy as np
 from viewer.state import Position, Voxel
 from viewer.subject import Subject
 
-_UNITS = {"ct": "HU"}
+#: Unit of each modality that has one.
+UNITS = {"ct": "HU"}
 #: Letters of the two directions of each patient axis, LPS+: negative, positive.
 _SIDES = ("RL", "AP", "IS")
 
@@ -40,7 +41,7 @@ class Readout:
         """`CT 54 HU`."""
         number = self.values[modality]
         shown = f"{number:.0f}" if abs(number) >= 100 or number == round(number) else f"{number:.3g}"
-        return f"{modality.upper()} {shown} {_UNITS.get(modality, '')}".rstrip()
+        return f"{modality.upper()} {shown} {UNITS.get(modality, '')}".rstrip()
 
     @property
     def anatomy(self) -> str:

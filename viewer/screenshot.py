@@ -65,7 +65,7 @@ def draw_page(
     """The picture of a subject, uint8 `[h, w, 3]`; arguments as in `screenshot`."""
     if width < 400:
         raise UserError(f"screenshot: a picture {width} px wide shows nothing; use 400 px or more")
-    views = [first_view(subject, name, point_mm) for name in _modalities(subject, modality)]
+    views = [first_view(subject, name, point_mm) for name in subject.only(modality).images or [None]]
     text_px = max(11, round(width / 110))
     page = _lay_out(subject, views, width, text_px)
     scale_mm = bar_mm(page.pixel_mm * min(box[2] for _, _, box in page.slices))
@@ -79,16 +79,6 @@ def draw_page(
     if page.legend is not None:
         _paste(sheet, draw_legend(subject, page.legend[2:], text_px), page.legend)
     return np.asarray(sheet)
-
-
-def _modalities(subject: Subject, modality: str | None) -> Sequence[str | None]:
-    if modality is None:
-        return list(subject.images) or [None]
-    if modality not in subject.images:
-        raise UserError(
-            f"{subject.name}: there is no '{modality}' image; it has: {', '.join(subject.images) or 'none'}"
-        )
-    return [modality]
 
 
 def _lay_out(subject: Subject, views: Sequence[View], width: int, text_px: int) -> _Page:

@@ -63,8 +63,7 @@ def dress(plotter: Any, subject: Subject, meshes: Mapping[int, pv.PolyData]) -> 
     for place, strength in (((-0.7, 0.9, 1.0), 0.95), ((1.0, 0.1, 0.5), 0.35), ((0.2, -1.0, 0.2), 0.15)):
         plotter.add_light(pv.Light(position=place, intensity=strength, light_type="camera light"))
     for label, mesh in meshes.items():
-        wrap = label in subject.wraps
-        opacity = _OPACITY_WRAP if wrap else _OPACITY_HOLDER if subject.holds.get(label) else 1.0
+        wrap, opacity = label in subject.wraps, opacity_of(subject, label)
         actor = plotter.add_mesh(
             mesh,
             color=subject.colors.get(label, "#808080"),
@@ -78,6 +77,11 @@ def dress(plotter: Any, subject: Subject, meshes: Mapping[int, pv.PolyData]) -> 
         )
         if opacity < 1.0:
             _set_back(actor.mapper)
+
+
+def opacity_of(subject: Subject, label: int) -> float:
+    """Of a label's surface, 0..1: what holds other structures is translucent."""
+    return _OPACITY_WRAP if label in subject.wraps else _OPACITY_HOLDER if subject.holds.get(label) else 1.0
 
 
 def _set_back(mapper: pv.DataSetMapper) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -106,6 +106,14 @@ class Subject:
             parents or innermost(seen),
             with_descendants(seen, parents or {}),
         )
+
+    def only(self, modality: str | None) -> Subject:
+        """The same with one of its images; as it is where none is named."""
+        if modality is None:
+            return self
+        if modality not in self.images:
+            raise UserError(f"{self.name}: there is no '{modality}' image; it has: {', '.join(self.images) or 'none'}")
+        return replace(self, images={modality: self.images[modality]})
 
     @cached_property
     def presets(self) -> Mapping[str, Mapping[str, Window]]:
