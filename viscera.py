@@ -185,6 +185,14 @@ def generate(scenes: tuple[str, ...], phases: int | None, protocols: tuple[str, 
     metavar="[HOST:]PORT",
     help="serve a page instead of opening a window; at 127.0.0.1:8080 by default",
 )
+@click.option("--cine", type=click.Path(path_type=Path), help="write a film through the slices, GIF or MP4")
+@click.option(
+    "--plane",
+    type=click.Choice(["axial", "coronal", "sagittal"]),
+    default="axial",
+    show_default=True,
+    help="that the film pages through",
+)
 @click.option("--labels", type=click.Path(path_type=Path), help="label map of an image file")
 @click.option("--modality", help="the image to show; all there are by default")
 @click.option("--seed", type=int, help="of a scene's draw; the scene's own by default")

@@ -12,6 +12,7 @@ from engine.errors import UserError
 
 if TYPE_CHECKING:
     from engine.generate import Sample
+    from engine.picture import Axis
     from engine.volume import Volume
     from viewer.subject import Subject
 
@@ -30,6 +31,8 @@ def view(
     device: str = "auto",
     web: str | None = None,
     html: str | Path | None = None,
+    cine: str | Path | None = None,
+    plane: Axis = "axial",
 ) -> Path | None:
     """Show a scene, a dataset's case or a scan: in a window, in a browser, in a picture, or in a page to give away.
 
@@ -46,6 +49,8 @@ def view(
         device: where a scene is drawn: `auto`, `cpu` or `cuda`.
         web: `host:port` to serve a page at instead of opening a window.
         html: .html file to write instead of opening a window: images, labels and viewer in it, for any browser.
+        cine: .gif or .mp4 file to write instead of opening a window: a film through the slices of `plane`.
+        plane: that the film pages through.
 
     Returns:
         The path of the picture or file, or None after the window was closed or the page stopped.
@@ -53,44 +58,47 @@ def view(
     Raises:
         UserError: the target cannot be read, or the system lacks what drawing needs.
     """
-    from viewer.opening import open_source, open_subject
     from viewer.system import require_display, require_offscreen
 
-    _one_of({"--screenshot": screenshot, "--web": web, "--html": html})
+    def subject() -> Subject:
+        from engine.device import start
+        from viewer.opening import open_subject
+
+        start(device)
+        return open_subject(target, modality, size, seed, labels)
+
+    _one_of({"--screenshot": screenshot, "--cine": cine, "--web": web, "--html": html})
     # what cannot be drawn or written is said before the scene is rendered
     if html is not None:
-        from viewer.html import html_path
+        from viewer.html import html_path, write_html
 
-        html_path(html)
-    elif screenshot is None and web is None:
-        require_display()
-    else:
-        require_offscreen()
-    if screenshot is None and html is None:
-        from viewer.desk import Desk
-
-        desk = Desk(open_source(target, modality, size, seed, labels, device), modality, point_mm)
-        if web is not None:
-            from viewer.page import serve
-
-            serve(desk, web)
-            return None
-        from viewer.window import open_window
-
-        open_window(desk)
-        return None
-    from engine.device import start
-
-    start(device)
-    subject = open_subject(target, modality, size, seed, labels)
+        page = html_path(html)
+        return write_html(subject(), page, modality, point_mm)
     if screenshot is not None:
         from viewer.screenshot import screenshot as write
 
-        return write(subject, screenshot, modality, point_mm, width)
-    from viewer.html import write_html
+        require_offscreen()
+        return write(subject(), screenshot, modality, point_mm, width)
+    if cine is not None:
+        from viewer.cine import film_path, write_cine
 
-    assert html is not None
-    return write_html(subject, html, modality, point_mm)
+        require_offscreen()
+        film = film_path(cine)
+        return write_cine(subject(), film, modality, plane, point_mm)
+    from viewer.desk import Desk
+    from viewer.opening import open_source
+
+    require_display() if web is None else require_offscreen()
+    desk = Desk(open_source(target, modality, size, seed, labels, device), modality, point_mm)
+    if web is None:
+        from viewer.window import open_window
+
+        open_window(desk)
+    else:
+        from viewer.page import serve
+
+        serve(desk, web)
+    return None
 
 
 def _one_of(outputs: dict[str, object]) -> None:

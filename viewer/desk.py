@@ -128,10 +128,6 @@ class Desk:
         """The panes of a window of `size` pixels."""
         return cells(self.shown, self.view, size)
 
-    def view_of(self, cell: Cell) -> View:
-        """The view in a cell, with the cell's own image."""
-        return self.view if cell.modality == self.view.modality else replace(self.view, modality=cell.modality)
-
     def readout(self, voxel: Voxel | None = None) -> Readout:
         """What is under the cursor, or at another voxel."""
         return readout(self.shown, voxel or self.view.cursor)

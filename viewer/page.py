@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
 from aiohttp import web
 from PIL import Image
 from trame.app import get_server
@@ -23,12 +22,12 @@ from trame.ui.html import DivLayout
 from trame.widgets import html
 
 from engine.errors import UserError
-from engine.picture import BACKGROUND, TITLES
+from engine.picture import TITLES
 from viewer import actions
 from viewer.desk import KEYS, Desk
 from viewer.legend import ordered
 from viewer.orbit import Orbit
-from viewer.panes import Cell, draw_pane
+from viewer.panes import Cell, draw_panes
 
 _ASSETS = Path(__file__).with_name("assets")
 _POLL_SECONDS = 0.03
@@ -119,19 +118,9 @@ class Page:
             self._drawn = drawn
             self.state.error, self.state.helping = desk.error, desk.helping
             if desk.subject is not None:
-                self.state.picture = _jpeg(self._compose())
+                self._cells = desk.cells(self._size)
+                self.state.picture = _jpeg(draw_panes(desk.shown, desk.view, self._size, self.orbit.picture))
                 self.state.panel = self._panel()
-
-    def _compose(self) -> np.ndarray:
-        sheet = Image.new("RGB", self._size, BACKGROUND)
-        self._cells = self.desk.cells(self._size)
-        for cell in self._cells:
-            if cell.kind == "3d":
-                picture = self.orbit.picture(cell.box[2:])
-            else:
-                picture = draw_pane(self.desk.shown, self.desk.view_of(cell), cell.kind, cell.box[2:])
-            sheet.paste(Image.fromarray(picture), cell.box[:2])
-        return np.asarray(sheet)
 
     def _panel(self) -> dict[str, Any]:
         subject, view = self.desk.shown, self.desk.view
@@ -412,9 +401,9 @@ def guard(host: str, token: str) -> Callable[[web.Request, Handler], Awaitable[w
     return check
 
 
-def _jpeg(picture: np.ndarray) -> str:
+def _jpeg(picture: Image.Image) -> str:
     out = io.BytesIO()
-    Image.fromarray(picture).save(out, format="JPEG", quality=90, subsampling=0)  # thin coloured lines stay sharp
+    picture.save(out, format="JPEG", quality=90, subsampling=0)  # thin coloured lines stay sharp
     return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from engine.picture import PLANES, Axis, font, slice_spacing
+from engine.picture import BACKGROUND, PLANES, Axis, font, slice_spacing
 from viewer.marks import mark
 from viewer.slices import draw_slice, extent_mm, position_mm
 from viewer.state import Kind, Position, View, Voxel
@@ -53,6 +53,34 @@ def cells(subject: Subject, view: View, size: tuple[int, int]) -> list[Cell]:
     if view.beside and subject.images:
         return _grid([[(plane, modality) for plane in PLANES] for modality in subject.images], size)
     return _grid([[(kind, view.modality) for kind in row] for row in _QUAD], size)
+
+
+def view_in(view: View, cell: Cell) -> View:
+    """The view with a cell's own image."""
+    return view if cell.modality == view.modality else replace(view, modality=cell.modality)
+
+
+def draw_panes(
+    subject: Subject,
+    view: View,
+    size: tuple[int, int],
+    organs: Callable[[tuple[int, int]], np.ndarray] | None = None,
+) -> Image.Image:
+    """A window of `size` (width, height) pixels.
+
+    Args:
+        organs: draws them in (width, height) pixels, uint8 `[h, w, 3]`; their pane stays empty without.
+    """
+    sheet = Image.new("RGB", size, BACKGROUND)
+    for cell in cells(subject, view, size):
+        if cell.kind != "3d":
+            picture = draw_pane(subject, view_in(view, cell), cell.kind, cell.box[2:])
+        elif organs is not None:
+            picture = organs(cell.box[2:])
+        else:
+            continue
+        sheet.paste(Image.fromarray(picture), cell.box[:2])
+    return sheet
 
 
 def _grid(rows: Sequence[Sequence[tuple[Kind, str | None]]], size: tuple[int, int]) -> list[Cell]:

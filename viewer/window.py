@@ -12,7 +12,7 @@ from engine.picture import BACKGROUND, INK, font
 from viewer.desk import KEYS, Desk
 from viewer.organs import Organs
 from viewer.panel import WIDTH, Hit, draw_panel
-from viewer.panes import Cell, draw_pane
+from viewer.panes import Cell, draw_panes
 
 SIZE = (1280, 860)
 _POLL_MS = 30
@@ -115,10 +115,8 @@ class Window:
         sheet = Image.new("RGB", size, BACKGROUND)
         room = (max(width - WIDTH, 1), max(height - _FOOT, 1))
         self._cells = self.desk.cells(room) if self.desk.subject is not None else []
-        for cell in self._cells:
-            if cell.kind != "3d":
-                view = self.desk.view_of(cell)
-                sheet.paste(Image.fromarray(draw_pane(self.desk.shown, view, cell.kind, cell.box[2:])), cell.box[:2])
+        if self.desk.subject is not None:
+            sheet.paste(draw_panes(self.desk.shown, self.desk.view, room))
         panel, self._hits = draw_panel(self.desk, height, self._scrolled)
         sheet.paste(Image.fromarray(panel), (width - WIDTH, 0))
         if self.desk.helping:
