@@ -45,7 +45,7 @@ def read_image(path: str | Path) -> tuple[np.ndarray, Grid]:
 
 
 def read_labels(path: str | Path) -> tuple[np.ndarray, Grid]:
-    """The label map in a file: whole numbers `[z, y, x]` (uint8 where they fit, else int32) and its grid."""
+    """The label map in a file: whole numbers from 0, `[z, y, x]` (uint8 where they fit, else int32), and its grid."""
     path = Path(path)
     array, grid = _read(path, labels=True)
     if array.ndim == 4 and (array == array[..., :1]).all():
@@ -53,8 +53,9 @@ def read_labels(path: str | Path) -> tuple[np.ndarray, Grid]:
     whole = array.ndim == 3 and np.isrealobj(array) and np.isfinite(array).all() and (array == np.rint(array)).all()
     if not whole:
         raise unreadable(path, "labels must be whole numbers, one a voxel", "is this an image?")
-    small = array.size == 0 or (array.min() >= 0 and array.max() <= 255)
-    return np.ascontiguousarray(array, dtype=np.uint8 if small else np.int32), grid
+    if array.min() < 0:
+        raise unreadable(path, f"it holds the label {array.min():.0f}", "labels count from 0, the background")
+    return np.ascontiguousarray(array, dtype=np.uint8 if array.max() <= 255 else np.int32), grid
 
 
 def read_pair(image: str | Path, labels: str | Path) -> tuple[np.ndarray, np.ndarray, Grid]:
@@ -117,8 +118,6 @@ def _read(path: Path, labels: bool) -> Raw:
         raise UserError(f"{path}: cannot be opened; permission denied") from error
     except MemoryError as error:
         raise UserError(f"{path}: does not fit into memory; crop it or resample it coarser") from error
-    if array.size == 0:
-        raise unreadable(path, "it holds no voxels")
     return array, grid
 
 

@@ -63,7 +63,9 @@ def unreadable(path: Path, why: object, advice: str = "copy or export the file a
 
 
 def grid_from_lps(path: Path, size: tuple[int, int, int], affine: np.ndarray) -> Grid:
-    """The grid of an index-to-world matrix 4x4 in mm, LPS+."""
+    """The grid of an index-to-world matrix 4x4 in mm, LPS+; UserError where it is none or there is no voxel."""
+    if min(size) < 1:
+        raise unreadable(path, "it holds no voxels")
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     usable = np.isfinite(affine).all() and (spacing > 0).all()
     direction = affine[:3, :3] / spacing if usable else np.zeros((3, 3))

@@ -267,6 +267,16 @@ def test_labels_must_be_whole(tmp_path, image):
     assert read_labels(stored_as_float)[0].dtype == np.uint8
 
 
+def test_labels_count_from_zero(tmp_path):
+    with pytest.raises(UserError, match="it holds the label -1"):
+        read_labels(save_nifti(tmp_path / "a.nii.gz", np.full((4, 4, 4), -1, np.int16)))
+
+
+def test_a_file_without_voxels_is_refused(tmp_path):
+    with pytest.raises(UserError, match="it holds no voxels"):
+        read_image(save_nifti(tmp_path / "a.nii.gz", np.zeros((0, 3, 3), np.float32)))
+
+
 def test_pairs_must_share_a_grid(tmp_path, image):
     a = write_image(tmp_path / "a.nii.gz", image, OBLIQUE)
     moved = Grid(OBLIQUE.size, OBLIQUE.spacing, (-12.5, 30.25, 9.0), OBLIQUE.direction)
