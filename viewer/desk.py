@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.errors import UserError
 from engine.picture import Axis
 from viewer import actions
 from viewer.panes import Cell, cells, pane, voxel_at
@@ -19,6 +20,7 @@ from viewer.subject import Subject
 
 _CINE_SECONDS = 0.08  # a slice
 _OPACITIES = 0.1  # a step of the opacity keys
+_NOTICE_SECONDS = 6.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Desk:
         self.playing = self.measuring = self.helping = False
         self.version = self.anatomy = 0
         self._turned = 0.0  # when cine last went on
+        self._notice, self._noticed = "", 0.0  # what has been done, and when
         self._held = ""  # what a held button drags: the cursor or the window
         if modality:
             source.first(modality)
@@ -141,6 +144,14 @@ class Desk:
         if not (-0.5 <= column < shown.count[0] - 0.5 and -0.5 <= row < shown.count[1] - 0.5):
             return None
         return self.readout(voxel_at(self.shown, self.view, shown, x, y))
+
+    def told(self, under: str = "") -> str:
+        """The line at the foot: what has just been done, else what the mouse is over, else what the cursor is at."""
+        if self._notice and time.monotonic() - self._noticed < _NOTICE_SECONDS:
+            return self._notice
+        if self.subject is None:
+            return "drawing ..."
+        return under or self.readout().text
 
     # --- mouse ------------------------------------------------------------------------------------------------------
 
@@ -232,6 +243,23 @@ class Desk:
         if self.draws:
             self.draws.move(phase)
             self.version += 1
+
+    def leave_out(self, name: str) -> None:
+        """Draw the scene without a structure, or with it again."""
+        if self.draws:
+            self.draws.leave_out(name)
+            self.version += 1
+
+    def save(self) -> None:
+        """Write the sample that is shown as a scene of its own, and say where."""
+        if not self.draws:
+            return
+        try:
+            self._notice = f"saved as {self.draws.save()}"
+        except UserError as error:
+            self._notice = str(error)
+        self._noticed = time.monotonic()
+        self.version += 1
 
     # --- keys -------------------------------------------------------------------------------------------------------
 
@@ -325,6 +353,7 @@ KEYS: tuple[Key, ...] = (
     Key(("x",), "this plane alone, or all panes", lambda desk: desk.maximise(desk.plane)),
     Key(("n", "]"), "next case, or next seed of a scene", lambda desk: desk.step(1)),
     Key(("[",), "previous case or seed", lambda desk: desk.step(-1)),
+    Key(("s",), "save this sample of a scene as a scene", lambda desk: desk.save()),
     Key(("r",), "back to the first view", _reset),
     Key(("h", "?"), "this help", lambda desk: desk.switch("helping")),
     Key(("Escape",), "leave help, ruler or a single pane", lambda desk: desk.escape()),

@@ -30,7 +30,7 @@ class Settings:
     Args:
         seed: of the draw; the scene's own if None.
         variables: values of the scene's `vars`, in place of what the file says.
-        off: structures that are left out.
+        off: structures, or groups of them, that are left out.
         phase: of the scene's motion; the scene's own if None.
     """
 
@@ -43,7 +43,7 @@ class Settings:
         """The scene so changed; variables and structures that it does not have change nothing."""
         values = {name: value for name, value in self.variables.items() if name in scene.vars}
         left = {
-            name: body.model_copy(update={"probability": 0.0}) if name in self.off else body
+            name: body.model_copy(update={"probability": 0.0}) if {name, body.group} & self.off else body
             for name, body in scene.structures.items()
         }
         return scene.model_copy(

@@ -103,7 +103,7 @@ class Page:
     def refresh(self) -> None:
         """Send what has changed, once what was sent before is shown: pictures would pile up on a slow line."""
         desk = self.desk
-        told = self._under or (desk.readout().text if desk.subject is not None else "drawing ...")
+        told = desk.told(self._under)
         drawn = (desk.version, self.orbit.version, self._size)
         if (told, drawn) == (self.state.foot, self._drawn):
             return
@@ -150,6 +150,7 @@ class Page:
                 {
                     "label": label,
                     "name": subject.names[label].replace("_", " "),
+                    "drawn": subject.names[label],
                     "color": subject.colors[label],
                     "depth": depth,
                     "off": label in view.hidden,
@@ -162,7 +163,7 @@ class Page:
     def _scene(self) -> dict[str, Any]:
         source = self.desk.draws
         if source is None:
-            return {"seed": None, "sliders": [], "phase": None}
+            return {"seed": None, "sliders": [], "phase": None, "left_out": []}
         return {
             "seed": source.seed,
             "sliders": [
@@ -177,6 +178,7 @@ class Page:
                 for one in source.sliders
             ],
             "phase": source.phase,
+            "left_out": source.left_out,
         }
 
     # --- what the page says -----------------------------------------------------------------------------------------
@@ -235,6 +237,8 @@ class Page:
             desk.view = actions.show_only(desk.shown, desk.view, int(value))
         elif what == "phase":
             desk.move(float(value))
+        elif what == "leave out":
+            desk.leave_out(value)
         self.refresh()
 
     def _vary(self, name: str, value: Any) -> None:
@@ -331,6 +335,7 @@ class Page:
             html.Span("seed {{ panel.seed }}", id="seed")
             html.Button("next", click=(self._key, "['n']"), id="next")
             html.Button("previous", click=(self._key, "['[']"))
+            html.Button("save", click=(self._key, "['s']"), title="write this sample as a scene of its own")
         with html.Label(classes="slider", v_for="one in panel.sliders", key="one.name"):
             html.Span("{{ one.name }}")
             html.Input(
@@ -355,19 +360,26 @@ class Page:
                 id="phase",
             )
             html.Span("{{ panel.phase }}")
-        with (
-            html.Ul(id="structures"),
-            html.Li(
-                v_for="one in panel.structures",
-                key="one.label",
+        with html.Ul(id="structures"), html.Li(v_for="one in panel.structures", key="one.label"):
+            with html.Span(
                 classes=("one.off ? 'off' : ''",),
                 style=("{ paddingLeft: one.depth * 12 + 'px' }",),
                 click=(self._take, "['structure', one.label]"),
                 dblclick=(self._take, "['alone', one.label]"),
-            ),
-        ):
-            html.I(style=("{ background: one.off ? 'transparent' : one.color, borderColor: one.color }",))
-            html.Span("{{ one.name }}")
+            ):
+                html.I(style=("{ background: one.off ? 'transparent' : one.color, borderColor: one.color }",))
+                html.Span("{{ one.name }}")
+            html.Button(
+                "×",
+                v_if="panel.seed !== null",
+                click=(self._take, "['leave out', one.drawn]"),
+                title="draw the scene without it",
+            )
+        with html.Div(classes="row", v_if="panel.left_out.length", id="left-out"):
+            html.Span("without")
+            html.Button(
+                "{{ name }}", v_for="name in panel.left_out", key="name", click=(self._take, "['leave out', name]")
+            )
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

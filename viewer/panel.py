@@ -156,12 +156,16 @@ def _scene(page: _Page, desk: Desk) -> None:
             (f"seed {source.seed}", False, lambda desk, _: None),
             ("next", False, lambda desk, _: desk.step(1)),
             ("previous", False, lambda desk, _: desk.step(-1)),
+            ("save", False, lambda desk, _: desk.save()),
         ]
     )
     for one in source.sliders:
         page.slider(one.name, (one.value - one.low) / max(one.high - one.low, 1e-12), one.shown, _setting(one))
     if source.phase is not None:
         page.slider("phase", source.phase, f"{source.phase:.2f}", lambda desk, share: desk.move(share))
+    if source.left_out:
+        page.text("without (click to draw again)", _QUIET, size=_TEXT - 2)
+        page.buttons([(name, False, _leaving_out(name)) for name in source.left_out])
 
 
 def _setting(slider: Slider) -> Callable[[Desk, float], None]:
@@ -183,8 +187,16 @@ def _structures(page: _Page, desk: Desk, top: int) -> None:
         page.draw.rounded_rectangle(swatch, 3, fill=None if off else color, outline=color)
         name = _short(desk.shown.names[label].replace("_", " "), WIDTH - left - 30)
         page.draw.text((left + 19, middle), name, _QUIET if off else INK, font(_TEXT), anchor="lm")
+        if desk.draws:
+            cross = (WIDTH - _MARGIN - _ROW, page.y, _ROW, _ROW)
+            page.draw.text((cross[0] + _ROW / 2, middle), "×", _FRAME, font(_TEXT), anchor="mm")
+            page.hits.append(Hit(cross, _leaving_out(desk.shown.names[label])))
         page.hits.append(Hit((_MARGIN, page.y, WIDTH - 2 * _MARGIN, _ROW), _toggling(label)))
         page.y += _ROW
+
+
+def _leaving_out(name: str) -> Callable[[Desk, float], None]:
+    return lambda desk, _: desk.leave_out(name)
 
 
 def _toggling(label: int) -> Callable[[Desk, float], None]:

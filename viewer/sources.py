@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
+from engine.atomic import write_text
 from engine.errors import UserError
 from viewer.case import cases_of, open_case
 from viewer.live import Frame, LiveScene, Slider, reseeded, sliders
@@ -109,6 +111,27 @@ class Draws:
     def move(self, phase: float) -> None:
         """Draw another phase, in [0, 1); two digits of it."""
         self.live.change(replace(self.live.settings, phase=min(round(phase, 2), 0.99)))
+
+    @property
+    def left_out(self) -> list[str]:
+        """Structures that are not drawn."""
+        return sorted(self.live.settings.off)
+
+    def leave_out(self, name: str) -> None:
+        """Draw without a structure, or with it again."""
+        self.live.change(replace(self.live.settings, off=self.live.settings.off ^ {name}))
+
+    def save(self) -> Path:
+        """Write what is drawn as a scene of its own, beside the scene's file: every value as it is, nothing random.
+
+        Raises:
+            UserError: nothing is drawn yet, or the folder cannot be written to.
+        """
+        if self.frame.drawn is None:
+            raise UserError(f"{self.live.path}: nothing is drawn yet")
+        name = f"{self.live.path.stem}_{self.seed}"
+        paths = (self.live.path.with_name(f"{name}_{i}.yaml" if i else f"{name}.yaml") for i in count())
+        return write_text(next(path for path in paths if not path.exists()), self.frame.drawn.dump())
 
     def first(self, modality: str) -> None:
         self.live.first(modality)

@@ -90,7 +90,7 @@ class Window:
         """Draw what has changed; whether anything had."""
         width, height = self._window.GetSize()
         stale = self.desk.version != self._drawn or (width, height) != self._size
-        told = self._under or (self.desk.readout().text if self.desk.subject is not None else "")
+        told = self.desk.told(self._under)
         if not stale and told == self._told:
             return False
         if stale:

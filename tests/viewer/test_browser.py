@@ -106,7 +106,7 @@ def _button(driver, title):
 
 
 def _structure(driver, name):
-    return next(one for one in driver.find_elements("css selector", "#structures li") if one.text == name)
+    return driver.find_element("xpath", f"//ul[@id='structures']/li/span[span='{name}']")
 
 
 def _changed(driver, act, name="panes"):
@@ -220,7 +220,7 @@ def test_structures_hide_and_stand_alone_on_slices_and_in_3d(page, subject):
     ActionChains(page).double_click(_structure(page, "spleen")).perform()
     wait(lambda: seen(liver, 0) < 0.3 * on_slice, "the liver is still on the axial slice")
     assert seen(spleen, 1) > 0.9 * in_3d
-    page.find_element("css selector", "#structures li.off")
+    page.find_element("css selector", "#structures .off")
 
 
 def test_the_opacity_slider_fades_the_labels(page):
@@ -272,7 +272,7 @@ def test_a_scene_is_drawn_anew_on_a_save_and_keeps_its_picture_on_a_mistake(driv
         complaints(driver)  # of the page that was left
         _picture(driver)
         path.write_text(SCENE + "  stone: {kind: sphere, material: bone, inside: organ, radius: 5}\n")
-        wait(lambda: driver.find_elements("xpath", "//li[.='stone']"), "the save did not arrive")
+        wait(lambda: driver.find_elements("xpath", "//li[span='stone']"), "the save did not arrive")
         _, broken = _changed(driver, lambda: path.write_text(SCENE.replace("liver", "livr")))
         said = wait(lambda: driver.find_elements("id", "error"))[0].text
         assert "small.yaml:9" in said and "livr" in said and "liver" in said
@@ -280,6 +280,7 @@ def test_a_scene_is_drawn_anew_on_a_save_and_keeps_its_picture_on_a_mistake(driv
         path.write_text(SCENE)
         wait(lambda: not driver.find_elements("id", "error"), "the mended scene still shows its mistake")
         _slide_and_reseed(driver)
+        _save_and_leave_out(driver, tmp_path)
         path.unlink()
         said = wait(lambda: driver.find_elements("id", "error"))[0].text
         assert "no such file" in said
@@ -306,6 +307,20 @@ def _slide_and_reseed(driver):
     assert seed.text == "seed 4"
     _changed(driver, driver.find_element("id", "next").click)
     wait(lambda: seed.text == "seed 5")
+
+
+def _save_and_leave_out(driver, folder):
+    from selenium.webdriver import ActionChains
+
+    _button(driver, "save").click()
+    wait(lambda: "saved as" in _foot(driver))
+    assert (folder / "small_5.yaml").is_file()
+    row = driver.find_element("xpath", "//li[span='organ']")
+    ActionChains(driver).move_to_element(row).perform()
+    row.find_element("tag name", "button").click()
+    wait(lambda: not driver.find_elements("xpath", "//li[span='organ']"), "the organ is still drawn")
+    driver.find_element("css selector", "#left-out button").click()
+    wait(lambda: driver.find_elements("xpath", "//li[span='organ']"), "the organ does not come back")
 
 
 def test_other_sites_and_paths_outside_are_refused(served):

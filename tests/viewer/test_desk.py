@@ -111,6 +111,7 @@ def test_every_key_does_what_the_help_says(desk):
         "Escape": lambda: desk.view == view,
         "n": lambda: desk.view == view,  # a subject that stays has no next one
         "[": lambda: desk.view == view,
+        "s": lambda: "saved" not in desk.told(),  # nor is there a scene to save
     }
     assert {key.names[0] for key in KEYS} == set(effects)
     for name, done in effects.items():

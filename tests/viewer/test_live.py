@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.errors import UserError
 from engine.generate import draw, imaged
 from engine.scene import Scene
+from viewer.desk import Desk
 from viewer.live import LiveScene, Settings, sliders
+from viewer.sources import Draws
 
 SCENE = """\
 viscera: 1
@@ -145,6 +148,52 @@ def test_sliders_are_the_variables_that_range_over_numbers(path):
     assert (size.name, size.low, size.high, size.whole) == ("size", 11.0, 17.0, False)
     assert size.value == drawn.variables["size"]
     assert (count.name, count.low, count.high, count.whole) == ("count", 1.0, 3.0, True)
+
+
+def _desk(live):
+    desk = Desk(Draws(live))
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end and (desk.subject is None or len(desk.subject.images) < 2):
+        desk.poll()
+        time.sleep(0.02)
+    return desk
+
+
+def test_a_sample_saved_from_the_desk_is_drawn_as_it_was(live, path):
+    desk = _desk(live)
+    desk.press("s")
+    saved = path.with_name("small_4.yaml")
+    assert desk.told() == f"saved as {saved}" == desk.told("what the mouse is over")
+    scene = Scene.load(saved)
+    again = draw(scene, 0, 0, ("ct",), scene.grid.grid(24))
+    assert np.array_equal(again.images["ct"].data.numpy(), desk.shown.images["ct"])
+    desk.press("s")
+    assert path.with_name("small_4_1.yaml").read_text() == saved.read_text()
+
+
+def test_what_cannot_be_saved_is_told(live, path, monkeypatch):
+    desk = _desk(live)
+
+    def refuse(*_):
+        raise UserError("small_4.yaml: cannot be written; the disk is full")
+
+    monkeypatch.setattr("viewer.sources.write_text", refuse)
+    desk.press("s")
+    assert "the disk is full" in desk.told()
+
+
+def test_a_structure_is_left_out_and_drawn_again(live):
+    desk = _desk(live)
+    names = set(desk.shown.names.values())
+    desk.leave_out("organ")
+    assert desk.draws.left_out == ["organ"]
+    until = time.monotonic() + PATIENCE
+    while "organ" in desk.shown.names.values() and time.monotonic() < until:
+        desk.poll()
+        time.sleep(0.02)
+    assert set(desk.shown.names.values()) == names - {"organ"}
+    desk.leave_out("organ")
+    assert desk.draws.left_out == []
 
 
 def test_a_sample_saved_as_a_scene_gives_the_same_again(live, tmp_path):

@@ -128,7 +128,8 @@ def test_a_new_size_gives_a_new_picture(page):
     assert page._size == (200, 4000)
 
 
-def test_a_picture_waits_until_the_one_before_is_shown(subject):
+def test_a_picture_waits_until_the_one_before_is_shown(subject, monkeypatch):
+    monkeypatch.setattr("viewer.page._LOST_SECONDS", 3600.0)
     desk = Desk(Still(subject))
     desk.poll()
     page = Page(desk, name="slow")
