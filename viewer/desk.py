@@ -308,7 +308,7 @@ class Desk:
         self.version += 1
 
     def flip(self, name: str) -> None:
-        """Turn one of the view's yes-or-no members round: `outline`, `beside`, `lines`, `labelled`."""
+        """Turn one of the view's yes-or-no members round: `outline`, `beside`, `lines`, `beams`, `labelled`."""
         change: dict[str, Any] = {name: not getattr(self.view, name)}
         self.view = replace(self.view, **change)
 
@@ -347,6 +347,7 @@ KEYS: tuple[Key, ...] = (
     Key((",",), "labels fainter", _fade(-_OPACITIES)),
     Key((".",), "labels stronger", _fade(_OPACITIES)),
     Key(("l",), "lines of the other planes on or off", lambda desk: desk.flip("lines")),
+    Key(("p",), "probe or gantry and its field of view on or off", lambda desk: desk.flip("beams")),
     Key(("d",), "measure a distance: click both ends", lambda desk: desk.switch("measuring")),
     Key(("+", "="), "closer", _magnify(1.5)),
     Key(("-",), "further away", _magnify(1 / 1.5)),

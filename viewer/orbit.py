@@ -42,7 +42,8 @@ class Orbit:
 
     def picture(self, size: tuple[int, int]) -> np.ndarray:
         """The organs in `size` (width, height) pixels, uint8 `[h, w, 3]`; drawn anew only where something changed."""
-        state = (self.desk.anatomy, self.desk.view.cursor, self.version, size)
+        view = self.desk.view
+        state = (self.desk.anatomy, view.cursor, view.modality, view.beams, self.version, size)
         if state != self._drawn:
             self._drawn = state
             self.plotter.window_size = list(size)

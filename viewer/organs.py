@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pyvista as pv
 
 from engine.picture import PLANES, Axis
+from viewer.beams import Beams, cut
 from viewer.desk import Desk
 from viewer.meshes import surfaces
+from viewer.panes import BEAMS, beams_in
 from viewer.stage import aim, dress
 from viewer.state import View
 from viewer.subject import Subject
 
+_THIN, _BOLD = 1.5, 6.0  # pixels
 _FRAMES: dict[Axis, str] = {"axial": "#e05d5d", "coronal": "#5dbb63", "sagittal": "#5d8fe0"}
 
 
@@ -38,6 +43,7 @@ class Organs:
             meshes = self._build(subject, view)
             if first:
                 aim(self.plotter, [*meshes.values(), *self._frames.values()], aspect)
+        self._place_beams(subject, view)
         self.plotter.renderer.ResetCameraClippingRange()
 
     def _build(self, subject: Subject, view: View) -> dict[int, pv.PolyData]:
@@ -52,6 +58,21 @@ class Organs:
         for plane, frame in self._frames.items():
             self.plotter.add_mesh(frame, color=_FRAMES[plane], lighting=False, line_width=2, reset_camera=False)
         return meshes
+
+    def _place_beams(self, subject: Subject, view: View) -> None:
+        beams = beams_in(subject, view)
+        lines = beam_lines(subject, view, beams) if beams else {}
+        for width in (_THIN, _BOLD):
+            self.plotter.remove_actor(f"beams {width}")
+            if width in lines and lines[width].n_points:
+                self.plotter.add_mesh(
+                    lines[width],
+                    name=f"beams {width}",
+                    color=BEAMS,
+                    lighting=False,
+                    line_width=width,
+                    reset_camera=False,
+                )
 
     def _in_software(self) -> bool:
         """Whether the CPU draws, as it does on machines without a GPU."""
@@ -73,3 +94,22 @@ def frame_of(subject: Subject, view: View, plane: Axis) -> pv.PolyData:
         "sagittal": [(x, -0.5, last[2]), (x, last[1], last[2]), (x, last[1], -0.5), (x, -0.5, -0.5)],
     }[plane]
     return pv.PolyData(subject.grid.to_world(np.array(corners)).astype(np.float32), lines=[5, 0, 1, 2, 3, 0])
+
+
+def beam_lines(subject: Subject, view: View, beams: Beams) -> dict[float, pv.PolyData]:
+    """Of a scanner in LPS+ mm, by their width: what it saw in the axial slice and its paths; the probe's face there."""
+    seen, face = (
+        subject.grid.to_world(cut(part, subject.grid, 2, view.cursor[2])) for part in (beams.seen, beams.face)
+    )
+    return {_THIN: _lines([*seen, *beams.paths]), _BOLD: _lines(list(face))}
+
+
+def _lines(given: list[np.ndarray]) -> pv.PolyData:
+    """Lines `[n, 3]` each."""
+    if not given:
+        return pv.PolyData()
+    starts = np.cumsum([0, *(len(line) for line in given)])
+    cells = [np.arange(a - 1, b) for a, b in pairwise(starts)]
+    for cell, line in zip(cells, given, strict=True):
+        cell[0] = len(line)
+    return pv.PolyData(np.concatenate(given).astype(np.float32), lines=np.concatenate(cells))

@@ -142,6 +142,7 @@ class Page:
                     ("g", "labels", view.labelled),
                     ("o", "outlines", view.outline),
                     ("l", "lines", view.lines),
+                    *([("p", "scanner", view.beams)] if subject.beams else []),
                     ("d", "measure", self.desk.measuring),
                     (" ", "cine", self.desk.playing),
                 )

@@ -141,6 +141,7 @@ def _labels(page: _Page, desk: Desk) -> None:
             ("shown", view.labelled, lambda desk, _: desk.flip("labelled")),
             ("outlines", view.outline, lambda desk, _: desk.flip("outline")),
             ("lines", view.lines, lambda desk, _: desk.flip("lines")),
+            *([("scanner", view.beams, lambda desk, _: desk.flip("beams"))] if desk.shown.beams else []),
             ("measure", desk.measuring, lambda desk, _: desk.switch("measuring")),
         ]
     )

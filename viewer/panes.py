@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from engine.picture import BACKGROUND, PLANES, Axis, font, slice_spacing
+from viewer.beams import Beams, cut
 from viewer.marks import mark
 from viewer.slices import draw_slice, extent_mm, position_mm
 from viewer.state import Kind, Position, View, Voxel
@@ -18,6 +19,7 @@ from viewer.subject import Subject
 _GAP = 4  # pixels between panes
 _LINE = (120, 200, 120)
 _RULER = (255, 214, 10)
+BEAMS = (0, 214, 255)
 _HOLE = 9  # pixels around the cursor that its lines leave free
 _NORMAL = {"axial": "z", "coronal": "y", "sagittal": "x"}
 _QUAD: tuple[tuple[Kind, Kind], ...] = (("axial", "3d"), ("coronal", "sagittal"))
@@ -186,10 +188,26 @@ def draw_pane(subject: Subject, view: View, plane: Axis, size: tuple[int, int], 
         left, top = shown.pixel(columns.start - 0.5, rows.start - 0.5)
         cell.paste(Image.fromarray(picture), (round(left + 0.5), round(top + 0.5)))
     draw = ImageDraw.Draw(cell)
+    draw_beams(draw, subject, view, shown)
     if view.lines:
         _cross(draw, shown.pixel(*column_row(subject, plane, view.cursor)), size)
     _measure(draw, subject, view, shown, text_px)
     return mark(np.asarray(cell), plane, shown.pixel_mm, caption(subject, view, plane), text_px)
+
+
+def draw_beams(draw: ImageDraw.ImageDraw, subject: Subject, view: View, shown: Pane) -> None:
+    """The edge of what the scanner saw in the cursor's slice, and the probe's face, bold, where it crosses it."""
+    if (beams := beams_in(subject, view)) is None:
+        return
+    axis = 2 - PLANES.index(shown.plane)
+    for triangles, width in ((beams.seen, 1), (beams.face, 4)):
+        for ends in cut(triangles, subject.grid, axis, view.cursor[axis]).tolist():
+            draw.line([shown.pixel(*column_row(subject, shown.plane, end)) for end in ends], fill=BEAMS, width=width)
+
+
+def beams_in(subject: Subject, view: View) -> Beams | None:
+    """What is drawn of the scanner of the view's image."""
+    return subject.beams.get(view.modality or "") if view.beams else None
 
 
 def _cross(draw: ImageDraw.ImageDraw, place: tuple[float, float], size: tuple[int, int]) -> None:
@@ -225,7 +243,7 @@ def length_mm(ruler: Sequence[Position]) -> float:
 
 
 def caption(subject: Subject, view: View, plane: Axis) -> tuple[str, ...]:
-    """The image and plane, where it lies, and, with the axial plane, the window."""
+    """The image and plane, where it lies, and, with the axial plane, the window and the scanner."""
     title = (view.modality or "labels").upper()
     along = position_mm(subject, view, plane)
     count = subject.grid.shape[PLANES.index(plane)]
@@ -233,4 +251,6 @@ def caption(subject: Subject, view: View, plane: Axis) -> tuple[str, ...]:
     if plane != "axial" or view.modality is None:
         return f"{title} {plane}", where
     low, high = view.window
-    return f"{title} {plane}", where, f"{view.preset}  W {high - low:.0f}  L {(low + high) / 2:.0f}"
+    window = f"{view.preset}  W {high - low:.0f}  L {(low + high) / 2:.0f}"
+    beams = beams_in(subject, view)
+    return (f"{title} {plane}", where, window, *([beams.title] if beams else []))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from engine.errors import UserError
 from engine.picture import BACKGROUND, INK, PLANES, Axis, font, write_png
 from viewer.legend import draw_legend, legend_width, ordered
 from viewer.marks import bar_mm, mark
-from viewer.panes import caption
+from viewer.panes import caption, draw_beams, pane
 from viewer.slices import draw_slice, extent_mm
 from viewer.stage import draw_organs
 from viewer.state import View, first_view
@@ -73,7 +73,11 @@ def draw_page(
     _title(sheet, subject, text_px)
     for view, plane, box in page.slices:
         cell = _centred(draw_slice(subject, view, plane, page.pixel_mm), box[2:])
-        _paste(sheet, mark(cell, plane, page.pixel_mm, caption(subject, view, plane), text_px, scale_mm), box)
+        shown = replace(pane(subject, view, plane, box[2:]), pixel_mm=page.pixel_mm)
+        draw_beams(ImageDraw.Draw(cell), subject, view, shown)
+        _paste(
+            sheet, mark(np.asarray(cell), plane, page.pixel_mm, caption(subject, view, plane), text_px, scale_mm), box
+        )
     if page.organs is not None:
         _paste(sheet, draw_organs(subject, page.organs[2:]), page.organs)
     if page.legend is not None:
@@ -131,11 +135,11 @@ def _rows(subject: Subject, views: Sequence[View], width: int, side: int) -> _Pa
     return _Page((width, height), pixel_mm, tuple(slices), (left, _HEAD, side, stage), legend)
 
 
-def _centred(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _centred(picture: np.ndarray, size: tuple[int, int]) -> Image.Image:
     """The picture in the middle of a black cell of (width, height); a pixel too many from rounding is cut."""
     cell = Image.new("RGB", size)
     cell.paste(Image.fromarray(picture), ((size[0] - picture.shape[1]) // 2, (size[1] - picture.shape[0]) // 2))
-    return np.asarray(cell)
+    return cell
 
 
 def _paste(sheet: Image.Image, picture: np.ndarray, box: Box) -> None:

@@ -38,6 +38,7 @@ class View:
         beside: every image in a row of its own instead of one.
         alone: the only pane shown.
         lines: whether slices show where the other planes cross them.
+        beams: whether the scanner and its field of view are drawn, where they are known.
         ruler: ends of what is measured; one while the second is still sought.
     """
 
@@ -53,6 +54,7 @@ class View:
     beside: bool = False
     alone: Kind | None = None
     lines: bool = True
+    beams: bool = True
     ruler: tuple[Position, ...] = ()
 
     @property

@@ -13,6 +13,7 @@ from engine.generate import Sample
 from engine.grid import Grid
 from engine.picture import Window, upright, windows
 from engine.volume import PALETTE, Volume
+from viewer.beams import Beams, beams_of
 from viewer.nesting import holdings, innermost, with_descendants, wraps
 
 
@@ -30,6 +31,7 @@ class Subject:
         parents: label of the structure that each label lies inside.
         holds: labels of everything that lies inside each label.
         volume: the labelled volume with coverage, where the subject was generated.
+        beams: where the scanner of an image stood, where that is known.
     """
 
     name: str
@@ -41,12 +43,14 @@ class Subject:
     parents: Mapping[int, int] = field(default_factory=dict)
     holds: Mapping[int, frozenset[int]] = field(default_factory=dict)
     volume: Volume | None = None
+    beams: Mapping[str, Beams] = field(default_factory=dict)
 
     @classmethod
     def from_sample(cls, sample: Sample) -> Subject:
         """The subject of a generated sample."""
         images = {name: image.data.detach().cpu().numpy() for name, image in sample.images.items()}
-        return cls.from_volume(sample.volume, images, sample.name)
+        known = {name: beams for name, image in sample.images.items() if (beams := beams_of(image))}
+        return replace(cls.from_volume(sample.volume, images, sample.name), beams=known)
 
     @classmethod
     def from_volume(cls, volume: Volume, images: Mapping[str, np.ndarray] | None = None, name: str = "") -> Subject:
