@@ -26,8 +26,8 @@ class Beams:
     Args:
         title: in words, for captions.
         seen: triangles `[n, 3, 3]`, LPS+ mm, about everything that was seen.
-        face: triangles of the probe's face wherever it stood; none of a gantry.
-        paths: lines `[n, 3]` that show how it moved: a swept face, the first and the last of tilted frames, a focus.
+        face: triangles of the probe's face wherever it stood, or of the focus where it turned about every slice.
+        paths: lines `[n, 3]` that show how it moved: a swept face, the outer two of tilted frames, a focus.
     """
 
     title: str
@@ -108,17 +108,21 @@ def _carried(line: np.ndarray, meta: Mapping[str, Any], grid: Grid) -> np.ndarra
 
 
 def _gantry(meta: Mapping[str, Any], grid: Grid) -> Beams | None:
-    """The circle that a projected scan measures, and the path of its focus; an imitated one has no gantry."""
+    """The circle that a projected scan measures, and that of its focus; an imitated one has no gantry."""
     scanner = meta.get("scanner")
     if not scanner:
         return None
-    half = 0.5 * grid.extent[2]
-    rings = [_world(_circle(0.5 * scanner["fov_mm"], z), grid) for z in (-half, half)]
-    middles = [_world(_circle(0.0, z), grid) for z in (-half, half)]
-    sheets = (np.stack(pair) for pair in (rings, (rings[0], middles[0]), (rings[1], middles[1])))
-    focus = () if scanner["source_mm"] is None else (_world(_circle(scanner["source_mm"], 0.0), grid),)
-    title = f"{scanner['geometry']} beam, {scanner['fov_mm']:.0f} mm field"
-    return Beams(title, np.concatenate([_triangles(sheet) for sheet in sheets]), paths=(*rings, *focus))
+    half, source = 0.5 * grid.extent[2], scanner["source_mm"]
+
+    def sheet(*rings: tuple[float, float]) -> np.ndarray:
+        return _triangles(_world(np.stack([_circle(radius, z) for radius, z in rings]), grid))
+
+    edge = 0.5 * scanner["fov_mm"]
+    title = f"{scanner['geometry']} beam, {2 * edge:.0f} mm field"
+    seen = sheet((0.0, -half), (edge, -half), (edge, half), (0.0, half))
+    if scanner["geometry"] == "fan":  # a turn for every slice
+        return Beams(title, seen, sheet((source, -half), (source, half)))
+    return Beams(title, seen, paths=() if source is None else (_world(_circle(source, 0.0), grid),))
 
 
 def _circle(radius: float, z: float) -> np.ndarray:

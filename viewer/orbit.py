@@ -46,8 +46,10 @@ class Orbit:
         state = (self.desk.anatomy, view.cursor, view.modality, view.beams, self.version, size)
         if state != self._drawn:
             self._drawn = state
-            self.plotter.window_size = list(size)
+            if self.plotter.window_size != list(size):
+                self.plotter.window_size = list(size)
             self.organs.update(self.desk, size[0] / size[1])
+            self.plotter.render()  # a screenshot takes what was drawn last
             self._picture = np.asarray(self.plotter.screenshot(return_img=True))[..., :3]
         return self._picture
 

@@ -16,7 +16,7 @@ from viewer.stage import aim, dress
 from viewer.state import View
 from viewer.subject import Subject
 
-_THIN, _BOLD = 1.5, 6.0  # pixels
+_THIN, _BOLD = 1.5, 4.0  # pixels
 _FRAMES: dict[Axis, str] = {"axial": "#e05d5d", "coronal": "#5dbb63", "sagittal": "#5d8fe0"}
 
 
@@ -63,16 +63,11 @@ class Organs:
         beams = beams_in(subject, view)
         lines = beam_lines(subject, view, beams) if beams else {}
         for width in (_THIN, _BOLD):
-            self.plotter.remove_actor(f"beams {width}")
-            if width in lines and lines[width].n_points:
-                self.plotter.add_mesh(
-                    lines[width],
-                    name=f"beams {width}",
-                    color=BEAMS,
-                    lighting=False,
-                    line_width=width,
-                    reset_camera=False,
-                )
+            name = f"beams {width}"
+            self.plotter.remove_actor(name, render=False)
+            if width in lines:
+                look = {"color": BEAMS, "lighting": False, "line_width": width}
+                self.plotter.add_mesh(lines[width], name=name, reset_camera=False, render=False, **look)
 
     def _in_software(self) -> bool:
         """Whether the CPU draws, as it does on machines without a GPU."""
@@ -97,19 +92,14 @@ def frame_of(subject: Subject, view: View, plane: Axis) -> pv.PolyData:
 
 
 def beam_lines(subject: Subject, view: View, beams: Beams) -> dict[float, pv.PolyData]:
-    """Of a scanner in LPS+ mm, by their width: what it saw in the axial slice and its paths; the probe's face there."""
-    seen, face = (
-        subject.grid.to_world(cut(part, subject.grid, 2, view.cursor[2])) for part in (beams.seen, beams.face)
-    )
-    return {_THIN: _lines([*seen, *beams.paths]), _BOLD: _lines(list(face))}
+    """By their width: what the scanner saw in the axial slice, with its paths, and the probe's face there; LPS+ mm."""
+    grid, index = subject.grid, view.cursor[2]
+    seen, face = (list(grid.to_world(cut(part, grid, 2, index))) for part in (beams.seen, beams.face))
+    return {width: _lines(lines) for width, lines in ((_THIN, [*seen, *beams.paths]), (_BOLD, face)) if lines}
 
 
 def _lines(given: list[np.ndarray]) -> pv.PolyData:
-    """Lines `[n, 3]` each."""
-    if not given:
-        return pv.PolyData()
+    """Lines `[n, 3]` each, as one mesh."""
     starts = np.cumsum([0, *(len(line) for line in given)])
-    cells = [np.arange(a - 1, b) for a, b in pairwise(starts)]
-    for cell, line in zip(cells, given, strict=True):
-        cell[0] = len(line)
+    cells = [np.array([b - a, *range(a, b)]) for a, b in pairwise(starts)]
     return pv.PolyData(np.concatenate(given).astype(np.float32), lines=np.concatenate(cells))

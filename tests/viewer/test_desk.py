@@ -99,6 +99,7 @@ def test_every_key_does_what_the_help_says(desk):
         ",": lambda: desk.view.opacity < view.opacity,
         ".": lambda: desk.view.opacity > view.opacity,
         "l": lambda: not desk.view.lines,
+        "p": lambda: not desk.view.beams,
         "d": lambda: desk.measuring,
         "+": lambda: desk.view.zoom > 1,
         "-": lambda: desk.view.zoom == 1,
