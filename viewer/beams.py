@@ -6,7 +6,7 @@ about a line behind the face (`engine.render.us.sweep`). A CT sees the circle th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,7 +88,7 @@ def _frame(view: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     if "lateral_mm" in view:
         u = np.asarray(view["lateral_mm"], float)
         return np.stack([u, np.full_like(u, first)], -1), np.stack([u, np.full_like(u, last)], -1)
-    angle = np.radians(np.linspace(*view["angles_deg"], _ARC))
+    angle = _angles(view["angles_deg"])
     apex = np.asarray(view["apex_mm"], float)
     beam = np.stack([np.sin(angle), np.cos(angle)], -1)
     return apex + (first - apex[1]) * beam, apex + (last - apex[1]) * beam
@@ -98,13 +98,18 @@ def _carried(line: np.ndarray, meta: Mapping[str, Any], grid: Grid) -> np.ndarra
     """A line `[n, 2]` of the probe's plane in the frames of the sweep, `[frame, n, 3]`, mm from the grid's middle."""
     (u, v), view = line.T, meta["view"]
     if "tilts_deg" in view:
-        angle, pivot = np.radians(np.linspace(*view["tilts_deg"], _ARC))[:, None], view["pivot_mm"]
+        angle, pivot = _angles(view["tilts_deg"])[:, None], view["pivot_mm"]
         deep, z = (v + pivot) * np.cos(angle) - pivot, (v + pivot) * np.sin(angle)
     else:
         z = 0.5 * grid.extent[2] * np.array([[-1.0], [1.0]])
         deep = v + 0.0 * z
     (ax, ay), (fx, fy) = meta["axis"], meta["face_mm"]
     return np.stack(np.broadcast_arrays(fx + u * ay + deep * ax, fy - u * ax + deep * ay, z), -1)
+
+
+def _angles(ends_deg: Sequence[float]) -> np.ndarray:
+    """From one angle to another, radians."""
+    return np.radians(np.linspace(ends_deg[0], ends_deg[1], _ARC))
 
 
 def _gantry(meta: Mapping[str, Any], grid: Grid) -> Beams | None:

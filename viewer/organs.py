@@ -64,10 +64,10 @@ class Organs:
         lines = beam_lines(subject, view, beams) if beams else {}
         for width in (_THIN, _BOLD):
             name = f"beams {width}"
-            self.plotter.remove_actor(name, render=False)
+            self.plotter.renderer.remove_actor(name, render=False)
             if width in lines:
-                look = {"color": BEAMS, "lighting": False, "line_width": width}
-                self.plotter.add_mesh(lines[width], name=name, reset_camera=False, render=False, **look)
+                actor = self.plotter.add_mesh(lines[width], BEAMS, name=name, reset_camera=False, render=False)
+                actor.prop.lighting, actor.prop.line_width = False, width
 
     def _in_software(self) -> bool:
         """Whether the CPU draws, as it does on machines without a GPU."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
 
 from engine.generate import Sample
 from engine.grid import Grid
@@ -29,6 +30,8 @@ from viewer.subject import Subject
 
 STREAM = Stream.of(3, "beams")
 GRID = Grid.centred((60, 50, 40), (2.0, 2.5, 3.0))
+#: Tilted frames are interpolated, which carries them to the next voxel, across a corner too.
+_INTERPOLATED = 1.5
 #: Voxel axes that run to the head, to the right and to the back, a little tilted.
 TURN = np.linalg.qr(np.array([[0.05, -1.0, 0.1], [-0.1, 0.1, 1.0], [1.0, 0.05, 0.1]]))[0]
 TURNED = replace(GRID, direction=tuple((TURN * np.sign(TURN[[2, 0, 1], [0, 1, 2]]) * (1, -1, 1)).ravel()))
@@ -53,51 +56,41 @@ def ultrasound(kind, grid=GRID, **pose):
     return imaged(US.model_validate({"probe": probe, "depth_mm": 85, "gain_db": 300, **pose}), grid)
 
 
-def enclosed(segments, count):
-    """Which points `[rows, columns]` of a slice lie inside closed lines, and which within a voxel of them.
-
-    Args:
-        segments: `[m, 2, 2]` (column, row).
-        count: (columns, rows).
-    """
-    column, row = np.meshgrid(np.arange(count[0]) + 1e-4, np.arange(count[1]) + 1e-4)
-    inside, near = np.zeros(column.shape, bool), np.zeros(column.shape, bool)
-    for (x0, y0), (x1, y1) in segments:
-        if (rising := y1 - y0) != 0:
-            across = (y0 > row) != (y1 > row)
-            inside ^= across & (column < x0 + (row - y0) / rising * (x1 - x0))
-        length = max((x1 - x0) ** 2 + (y1 - y0) ** 2, 1e-12)
-        share = np.clip(((column - x0) * (x1 - x0) + (row - y0) * (y1 - y0)) / length, 0, 1)
-        near |= np.hypot(x0 + share * (x1 - x0) - column, y0 + share * (y1 - y0) - row) <= 1.0
-    return inside, near
+def enclosed(beams, grid, axis, index):
+    """Which voxels of a slice the lines drawn in it enclose."""
+    across = [a for a in range(3) if a != axis]
+    columns, rows = (grid.size[a] for a in across)
+    column, row = np.meshgrid(np.arange(columns) + 1e-4, np.arange(rows) + 1e-4)
+    inside = np.zeros(column.shape, bool)
+    for (x0, y0), (x1, y1) in cut(beams.seen, grid, axis, index)[..., across]:
+        crossed = (y0 > row) != (y1 > row)
+        inside ^= crossed & (column < x0 + (row - y0) / (y1 - y0 or 1.0) * (x1 - x0))
+    return inside
 
 
-def check(subject, modality, black):
-    """The lines bound what is not black in every slice; how many voxels were inside and outside."""
-    beams, grid, data = subject.beams[modality], subject.grid, subject.images[modality]
-    seen = outside = 0
-    for axis in range(3):
-        across = [a for a in range(3) if a != axis]
+def check(subject, modality, black, most=1.0):
+    """The lines in the slices of all planes bound what is not black, to within `most` voxels."""
+    beams, grid, bright = subject.beams[modality], subject.grid, subject.images[modality] > black
+    inside = np.stack([enclosed(beams, grid, 2, index) for index in range(grid.size[2])])
+    assert min(inside.sum(), (~inside).sum()) > 1000
+    assert distance_transform_edt(inside)[~bright].max() <= most
+    assert distance_transform_edt(~inside)[bright].max() <= most
+    for axis in (0, 1):
         for index in range(0, grid.size[axis], 7):
-            count = tuple(grid.size[a] for a in across)
-            inside, near = enclosed(cut(beams.seen, grid, axis, index)[..., across], count)
-            bright = np.take(data, index, 2 - axis) > black
-            assert not ((inside != bright) & ~near).any(), (axis, index)
-            seen, outside = seen + (inside & ~near).sum(), outside + (~inside & ~near).sum()
-    assert min(seen, outside) > 1000
+            assert (enclosed(beams, grid, axis, index) != np.take(inside, index, 2 - axis)).mean() < 0.002
 
 
 @pytest.mark.parametrize("pose", POSES.values(), ids=POSES)
 @pytest.mark.parametrize("kind", PROBES)
 def test_a_probes_field_of_view_bounds_its_image(kind, pose):
     _, subject = ultrasound(kind, **pose)
-    check(subject, "us", 0)
+    check(subject, "us", 0, _INTERPOLATED if "sweep_deg" in pose else 1.0)
 
 
 def test_axes_in_any_order_and_tilted_change_nothing():
     image, subject = ultrasound("curved", TURNED, rotation_deg=40, sweep_deg=30)
     assert subject.grid.size != image.grid.size  # brought upright
-    check(subject, "us", 0)
+    check(subject, "us", 0, _INTERPOLATED)
 
 
 @pytest.mark.parametrize("geometry", ["parallel", "fan", "cone"])

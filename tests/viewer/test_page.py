@@ -3,6 +3,7 @@
 import asyncio
 import socket
 
+import numpy as np
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -102,6 +103,15 @@ def test_the_mouse_moves_the_cursor_pages_and_turns_the_organs(page):
     page._mouse("down", axial.box[0] + x, axial.box[1] + y, 2)
     page._mouse("move", axial.box[0] + x + 50, axial.box[1] + y, 2)
     assert desk.view.window[1] - desk.view.window[0] > high - low
+
+
+def test_organs_further_away_are_smaller_and_still_there(page):
+    def coloured():
+        return int((np.ptp(page.orbit.picture((300, 300)).astype(int), axis=-1) > 60).sum())
+
+    near = coloured()
+    page.orbit.closer(0.5)
+    assert 0.1 * near < coloured() < 0.5 * near
 
 
 def test_the_panel_and_keys_change_the_view(page):
