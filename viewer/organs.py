@@ -66,7 +66,7 @@ class Organs:
             name = f"beams {width}"
             self.plotter.renderer.remove_actor(name, render=False)
             if width in lines:
-                actor = self.plotter.add_mesh(lines[width], BEAMS, name=name, reset_camera=False, render=False)
+                actor = self.plotter.add_mesh(lines[width], color=BEAMS, name=name, reset_camera=False, render=False)
                 actor.prop.lighting, actor.prop.line_width = False, width
 
     def _in_software(self) -> bool:
