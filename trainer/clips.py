@@ -24,6 +24,7 @@ _WIDER = (1.2, 5.0)  # edge of a crop over the longer side of its first object
 _ACROSS = (0.2, 0.2, 0.6)  # shares of clips across x, y and z: readers page along z
 _WINDOWING = 0.08  # sd of a window's shift and widening, as shares of its width
 _SURROUNDINGS, _DARK = 5, 12  # pixels, and grey values that say nothing in ultrasound
+_OUT = 0.75  # share of clips that run towards the nearer end of their object
 _PART = 0.2  # a connected part with at least this share of its structure is an object of its own
 
 
@@ -100,8 +101,10 @@ class Cutter:
         areas = np.count_nonzero(slicing.take(chosen, slice(None)), axis=(1, 2))
         start = int(rng.choice(len(areas), p=areas / areas.sum()))  # large slices more often, as readers prompt them
         often = 1.0 / np.arange(1, self.cut.step + 1)  # in use no slice is left out
-        stride = int(rng.choice(self.cut.step, p=often / often.sum()) + 1) * int(rng.choice((-1, 1)))
-        run = start + stride * np.arange(self.cut.frames)
+        stride = int(rng.choice(self.cut.step, p=often / often.sum()) + 1)
+        shown = np.flatnonzero(areas)
+        out = 1 if shown[-1] - start < start - shown[0] else -1  # to the nearer end, past which there is no object
+        run = start + stride * (out if rng.random() < _OUT else -out) * np.arange(self.cut.frames)
         period = max(1, 2 * (slicing.count - 1))
         return np.abs((run + slicing.count - 1) % period - (slicing.count - 1))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
+import torch.nn.functional as F
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from pydantic import Field, ValidationError
@@ -13,7 +14,7 @@ from pydantic import Field, ValidationError
 from engine.errors import UserError
 from engine.strict import Strict
 from trainer.adapter import adapt
-from trainer.compat import SAM2Base, SAM2Train, SAM2VideoPredictor
+from trainer.compat import NO_OBJ_SCORE, SAM2Base, SAM2Train, SAM2VideoPredictor
 from trainer.prompts import inner_click
 from trainer.sizes import SIZES, Size, Spec, settings
 from trainer.sketch import Sketching
@@ -41,9 +42,35 @@ class Prompting(Strict):
 
 
 class Trainee(Sketching, SAM2Train):
-    """SAM2Train that may train without correction clicks, and encodes no memory of the last frame: none reads it."""
+    """SAM2Train that may train without correction clicks, and encodes no memory of the last frame: none reads it.
+
+    Where SAM 2 takes an object to be absent it puts a constant in its mask's place, for use; in training that would
+    leave masks without a gradient wherever the object score is wrong. Here only memories get the constant.
+    """
 
     inner_clicks = 0.0  # see `Prompting.inner`
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._decoded = torch.empty(0)  # mask logits `[B, M, size, size]` before the constant
+        self.sam_mask_decoder.register_forward_hook(self._keep)
+
+    def _keep(self, _: torch.nn.Module, __: Any, made: tuple[torch.Tensor, ...]) -> None:
+        self._decoded = made[0].float()
+
+    def _forward_sam_heads(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
+        _, _, ious, _, _, pointer, scores = super()._forward_sam_heads(*args, **kwargs)
+        low = self._decoded
+        high = F.interpolate(low, size=(self.image_size, self.image_size), mode="bilinear", align_corners=False)
+        rows, best = torch.arange(len(low), device=low.device), ious.argmax(-1)
+        return low, high, ious, low[rows, best, None], high[rows, best, None], pointer, scores
+
+    def _encode_new_memory(
+        self, *, pred_masks_high_res: torch.Tensor, object_score_logits: torch.Tensor, **rest: Any
+    ) -> Any:
+        seen = (object_score_logits > 0)[:, :, None, None]
+        masks = torch.where(seen, pred_masks_high_res, NO_OBJ_SCORE)
+        return super()._encode_new_memory(pred_masks_high_res=masks, object_score_logits=object_score_logits, **rest)
 
     def track_step(self, frame_idx: int, *args: Any, num_frames: int, **kwargs: Any) -> dict[str, Any]:
         read = frame_idx < num_frames - 1

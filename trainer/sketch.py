@@ -3,9 +3,10 @@
 SAM 2's decoder takes a mask prompt as a picture added to the image's embedding: with it a network knows from its first
 steps where to look. Learning the same from the prompt's token alone takes thousands of steps. So the smallest model
 gets each click as a bump and each box as an ellipse's bowl, where otherwise it would get no mask prompt at all. On a
-slice without a prompt the mask of the slice before and the box around it take their place, and what the memory adds to
-the image's features starts at nothing (as in ReZero, Bachlechner et al. 2021, arXiv 2003.04887): an object is followed
-from slice to slice with what still pictures taught, and the memory joins in as it learns.
+slice without a prompt the mask of the last slice that showed the object and the box around it take their place, and
+what the memory adds to the image's features starts at nothing (as in ReZero, Bachlechner et al. 2021, arXiv
+2003.04887): an object is followed from slice to slice with what still pictures taught, and the memory joins in as it
+learns.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from trainer.compat import SAM2Base
 _NEAR, _FAR = 0.05, 0.2  # spread of a click's bump, as shares of the picture's edge
 _INSIDE, _OUTSIDE = 3.0, -6.0  # logits at the middle of a box and off it
 _NEGATIVE, _POSITIVE, _CORNER = 0, 1, 2  # SAM 2's labels of points
+_REACH = 4  # slices that an object may be gone and be found again
 
 
 class Sketching(SAM2Base):
@@ -27,7 +29,7 @@ class Sketching(SAM2Base):
     def __init__(self, *args: Any, sketch: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.sketch = sketch
-        self._before: torch.Tensor | None = None  # mask logits of the slice before, while a slice is tracked
+        self._before: torch.Tensor | None = None  # mask logits of the last slice with the object, while one is tracked
         if sketch:
             self.memory_gate = torch.nn.Parameter(torch.zeros(self.hidden_dim, 1, 1))
 
@@ -46,7 +48,7 @@ class Sketching(SAM2Base):
         prev_sam_mask_logits,
     ):
         step = -1 if track_in_reverse else 1
-        self._before = _mask_at(output_dict, frame_idx - step) if self.sketch else None
+        self._before = _last_seen(output_dict, frame_idx, step) if self.sketch else None
         try:
             return super()._track_step(
                 frame_idx,
@@ -90,12 +92,25 @@ class Sketching(SAM2Base):
         )
 
 
-def _mask_at(outputs: dict[str, Any], frame: int) -> torch.Tensor | None:
-    """Mask logits `[B, 1, size, size]` of a frame that is done, or None."""
-    for kind in ("cond_frame_outputs", "non_cond_frame_outputs"):
-        if frame in outputs[kind]:
-            return outputs[kind][frame]["pred_masks"]
-    return None
+def _last_seen(outputs: dict[str, Any], frame: int, step: int) -> torch.Tensor | None:
+    """Mask logits `[B, 1, size, size]` of the nearest frame before that shows each object, else of the nearest one."""
+    done = {**outputs["non_cond_frame_outputs"], **outputs["cond_frame_outputs"]}
+    found: torch.Tensor | None = None
+    seen = torch.zeros(0)
+    for one in (frame - back * step for back in range(1, _REACH + 1)):
+        if one not in done:
+            break
+        masks, here = done[one]["pred_masks"], (_score(done[one]) > 0)[:, :, None, None]
+        found, seen = (masks, here) if found is None else (torch.where(here & ~seen, masks, found), seen | here)
+        if bool(seen.all()):
+            break
+    return found
+
+
+def _score(output: dict[str, Any]) -> torch.Tensor:
+    """A frame's object scores `[B, 1]`; SAM 2 keeps them under another name while it trains."""
+    steps = output.get("multistep_object_score_logits")
+    return steps[-1] if steps else output["object_score_logits"]
 
 
 def box_prompt(masks: torch.Tensor, image_size: int) -> dict[str, torch.Tensor]:

@@ -125,3 +125,22 @@ def test_a_missing_model_is_explained(tmp_path):
 def test_an_impossible_model_is_refused(size, image_size, message):
     with pytest.raises(UserError, match=message):
         build(size, image_size)
+
+
+def test_masks_learn_where_the_object_is_taken_to_be_absent_and_memories_are_told():
+    torch.manual_seed(0)
+    model = build("nano", 64)
+    prompt_with(model, Prompting(box=1.0))
+    network = model.network.train()
+    with torch.no_grad():
+        network.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(-50.0)
+    remembered = []
+    network.memory_encoder.register_forward_pre_hook(lambda _, given: remembered.append(given[1].detach()))
+    clip = Cutter(ball_case(), Cut(image_size=64, frames=2)).draw(np.random.default_rng(0))
+    outputs = network(batch_of([clip]))
+    assert all((out["multistep_object_score_logits"][-1] < 0).all() for out in outputs)
+    masks = torch.cat([out["pred_masks_high_res"] for out in outputs])
+    assert masks.abs().max() < 100  # not SAM 2's constant
+    masks.sum().backward()
+    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in network.sam_mask_decoder.parameters())
+    assert len(remembered) == 1 and remembered[0].std() == 0  # no trace of the mask

@@ -4,7 +4,7 @@ import torch
 from tests.trainer.phantoms import ball_case
 from trainer.clips import Cut, Cutter, batch_of
 from trainer.model import build
-from trainer.sketch import box_prompt, sketch
+from trainer.sketch import _last_seen, box_prompt, sketch
 
 
 def test_a_click_peaks_where_it_is_and_a_negative_one_dips_there():
@@ -56,3 +56,18 @@ def test_a_slice_without_a_prompt_is_shown_the_mask_of_the_slice_before():
         assert torch.equal(mask, before["pred_masks"].detach().clamp(-6, 3))
     for before, (corners, _) in zip(outputs[:2], boxes[1:], strict=True):
         assert torch.equal(corners, box_prompt(before["pred_masks"][:, 0] > 0, 64)["point_coords"])
+
+
+def test_an_object_that_was_gone_is_sought_where_it_was_last_seen():
+    def frame(value, *scores):
+        masks = torch.full((2, 1, 4, 4), float(value))
+        return {"pred_masks": masks, "object_score_logits": torch.tensor(scores)[:, None]}
+
+    outputs = {
+        "cond_frame_outputs": {0: frame(10, 5.0, 5.0)},
+        "non_cond_frame_outputs": {1: frame(11, 5.0, -5.0), 2: frame(12, -5.0, -5.0)},
+    }
+    found = _last_seen(outputs, 3, 1)
+    assert found[:, 0, 0, 0].tolist() == [11, 10]
+    assert _last_seen(outputs, 0, 1) is None
+    assert _last_seen({**outputs, "cond_frame_outputs": {}}, 3, 1)[:, 0, 0, 0].tolist() == [11, 12]  # never seen
