@@ -185,8 +185,8 @@ def predictor(model: Model) -> Predictor:
 def start_well(network: SAM2Base) -> None:
     """Change SAM 2's initial weights so that training from scratch gets going.
 
-    While the object score is negative a mask is replaced by a constant and gets no gradient, so its bias starts
-    positive. Token embeddings start smaller than the positions that are added to them.
+    The object score's bias starts positive: still pictures, which do not train it, always show their object. Token
+    embeddings start smaller than the positions that are added to them.
     """
     decoder, prompts = network.sam_mask_decoder, network.sam_prompt_encoder
     with torch.no_grad():
