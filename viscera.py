@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -67,9 +68,12 @@ def new(path: Path, template: str) -> None:
         raise UserError(f"{path}: a scene's file name ends in .yaml")
     name = re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem).lstrip("_-") or template
     text = (TEMPLATES / f"{template}.yaml").read_text(encoding="utf-8")
-    write_text(path.with_name("viscera.schema.json"), json.dumps(_schema(), indent=1))
+    beside = path.with_name("viscera.schema.json")
+    write_text(beside, json.dumps(_schema()))
     write_text(path, text.replace(f"name: {template}\n", f"name: {name}\n", 1))
-    click.echo(f"{path} written; look at it with: viscera view {path} --screenshot {path.with_suffix('.png')}")
+    click.echo(f"{path} written, and {beside}, by which editors complete and check it")
+    file, picture = shlex.quote(str(path)), shlex.quote(str(path.with_suffix(".png")))
+    click.echo(f"look at it with: viscera view {file} (without a window: --screenshot {picture})")
 
 
 def _schema() -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from pydantic import BaseModel, ConfigDict
 
+#: In the JSON Schema of a field that programs write: editors do not offer it.
+NOT_TYPED = {"doNotSuggest": True}
+
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -9,10 +9,15 @@ from typing import Any
 import numpy as np
 
 from engine.errors import UserError
+from engine.nodes import COMBINES
 from engine.picture import montage
+from engine.render.ct.number import ct_number
 from engine.render.preset import PRESETS, preset
+from engine.render.protocols import PROTOCOLS
 from engine.scene import Scene
-from engine.tissue import load_table, read_table
+from engine.scene.model import KINDS, Blend, StructureFields
+from engine.strict import Strict
+from engine.tissue import Material, load_table, read_table
 from engine.unknown import unknown
 from engine.vary import DISTRIBUTIONS
 from viewer.reference import Entry, entries, example_of, fields_of, flow
@@ -27,6 +32,9 @@ _KINDS = {
     "motion": "motion",
     "patterns": "pattern",
 }
+
+#: Tube voltage that a tissue's CT number is given at.
+_KVP = 120.0
 
 _VARYING: dict[str, dict[str, Any]] = {
     "uniform": {"uniform": [8, 12]},
@@ -89,8 +97,32 @@ def _distribution(name: str) -> str:
     return f"{about} Stands wherever a number may.\n\nexample\n  radius: {flow(_VARYING[name])}"
 
 
-def _scene_field(name: str) -> str:
-    return f"{Scene.model_fields[name].description}."
+def _field(model: type[Strict], name: str) -> str:
+    return f"{model.model_fields[name].description}."
+
+
+def _structure_fields() -> list[str]:
+    """Those of every structure that are no entry of the reference."""
+    listed = {entry.name for entry in entries()}
+    return ["kind", *(name for name in StructureFields.model_fields if name not in listed)]
+
+
+def _structure_field(name: str) -> str:
+    return f"The shape: {', '.join(KINDS)}." if name == "kind" else _field(StructureFields, name)
+
+
+def _blend(_: str) -> str:
+    ways = ", ".join(COMBINES)
+    each = f"Each part has `at`, `rotate`, `scale`, `deform` and `op`, how it joins those before it: {ways}."
+    example = next(entry.example for entry in entries() if entry.section == "combine")
+    return f"{inspect.getdoc(Blend)}\n{each}\n\nexample\n{_indented(example_of(example))}"
+
+
+def _modality(name: str) -> str:
+    model = PROTOCOLS[name]
+    fields = [f"- `{key}`: {field.description}" for key, field in model.model_fields.items() if field.description]
+    about = [inspect.getdoc(model) or "", "\n".join(["fields", *fields]), f"example\n  acquire: [{{modality: {name}}}]"]
+    return "\n\n".join(about)
 
 
 def _tissue(name: str) -> str:
@@ -102,6 +134,7 @@ def _tissue(name: str) -> str:
     for _, source in values:
         cited |= {source.partition(";")[0]} & table["sources"].keys()
     parts = [f"also called {', '.join(names)}"] if names else []
+    parts.append(f"{ct_number(load_table()[name], _KVP):.0f} HU at {_KVP:g} kVp, computed from density and composition")
     parts.append("\n".join(line for line, _ in values))
     parts.append("\n".join(["sources", *(f"- {key}: {table['sources'][key]}" for key in sorted(cited))]))
     return "\n\n".join(parts)
@@ -128,7 +161,11 @@ def _indented(text: str) -> str:
 
 #: Words that are no nodes: their names, and what is said of one.
 _OTHERS: dict[str, tuple[Callable[[], Any], Callable[[str], str]]] = {
-    "field of the scene": (lambda: Scene.model_fields, _scene_field),
+    "field of the scene": (lambda: Scene.model_fields, lambda name: _field(Scene, name)),
+    "field of every structure": (_structure_fields, _structure_field),
+    "shape of several parts": (lambda: ("blend", "smooth", "parts", "op"), _blend),
+    "field of a material": (lambda: Material.model_fields, lambda name: _field(Material, name)),
+    "modality": (lambda: PROTOCOLS, _modality),
     "way to let a number vary": (lambda: DISTRIBUTIONS, _distribution),
     "tissue": (load_table, _tissue),
     "protocol": (lambda: PRESETS, _protocol),

@@ -28,7 +28,7 @@ from engine import nodes
 from engine.grid import Grid
 from engine.render.preset import preset, resolved
 from engine.render.protocols import PROTOCOLS
-from engine.strict import Strict
+from engine.strict import NOT_TYPED, Strict
 from engine.tissue import Material
 from engine.vary import Axis, Count, Fraction, Name, NonNegative, Number, PositiveVec3, Radii, Vec3
 
@@ -164,7 +164,9 @@ class Press(Strict):
     against: Names = Field(description="earlier structures; all copies of each")
     yields: bool = Field(True, description="bulge so that the volume is kept; false only cuts away what overlaps")
     bulge_mm: list[Annotated[float, Field(ge=0)]] | None = Field(
-        None, description="how far each copy's surface moves out, mm; found when the scene is drawn"
+        None,
+        description="how far each copy's surface moves out, mm; found when the scene is drawn",
+        json_schema_extra=NOT_TYPED,
     )
 
 
@@ -284,7 +286,9 @@ class Scene(Strict):
     description: str = Field("", description="what it shows, in words")
     seed: int = Field(0, description="of the draws, unless a command gives another")
     drawn: bool = Field(
-        False, description="written by sampling: nothing varies any more, `seed` makes the images' noise"
+        False,
+        description="written by sampling: nothing varies any more, `seed` makes the images' noise",
+        json_schema_extra=NOT_TYPED,
     )
     include: list[str] = Field([], description="files whose materials, vars and structures are added")
     grid: GridSpec = Field(description="voxels, and mm between them; its centre is the scene's origin")

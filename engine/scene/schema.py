@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from engine.scene.editor import for_editors
 from engine.scene.model import Scene
 
 
 def schema() -> dict[str, Any]:
-    """The schema; what occurs often (ways to write a number) stands once, under `$defs`."""
+    """The schema, in the form that editors are good at."""
     document = Scene.model_json_schema(by_alias=True)
-    images = document["properties"]["acquire"]["items"]
-    images["anyOf"] = images.pop("oneOf")  # a protocol's name alone fits every modality
     document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     document["title"] = "Viscera scene"
     for part in document["$defs"].values():
         _describe(part, document["$defs"])
-    return _share_repeated(document)
+    return for_editors(document)
 
 
 def _describe(part: dict[str, Any], defs: dict[str, Any]) -> None:
@@ -38,24 +36,3 @@ def _references(field: dict[str, Any]) -> Iterator[str]:
     for option in (field, *field.get("anyOf", ())):
         if "$ref" in option:
             yield option["$ref"].rsplit("/", 1)[1]
-
-
-def _share_repeated(document: dict[str, Any]) -> dict[str, Any]:
-    """The same schema with every repeated `anyOf` over distributions moved to `$defs`."""
-    shared: dict[str, str] = {}
-
-    def walk(node: Any) -> Any:
-        if isinstance(node, list):
-            return [walk(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        choices = node.get("anyOf")
-        if isinstance(choices, list) and any("uniform" in c.get("properties", {}) for c in choices):
-            name = shared.setdefault(json.dumps(choices, sort_keys=True), f"Number{len(shared) + 1}")
-            rest = {key: walk(value) for key, value in node.items() if key != "anyOf"}
-            return {"$ref": f"#/$defs/{name}", **rest}
-        return {key: walk(value) for key, value in node.items()}
-
-    out = walk(document)
-    out["$defs"] |= {name: {"anyOf": json.loads(text)} for text, name in shared.items()}
-    return out

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from engine.nodes import ORIGIN, Ball, Shape, register
 from engine.source import source
+from engine.strict import NOT_TYPED
 from engine.surface.digest import digest_of
 from engine.vary import Choice, Name, Positive
 
@@ -43,7 +44,10 @@ class Mesh(Shape):
     centre: Annotated[bool, Field(description="put the middle of the surface's box at the local origin")] = True
     resolution: Annotated[int, Field(ge=16, le=256, description="samples of the distance along the longest edge")] = 128
     part: Annotated[str | None, Field(description="name of one body of the file; all of them if left out")] = None
-    digest: Annotated[str | None, Field(description="of the file's content, written when the scene is loaded")] = None
+    digest: Annotated[
+        str | None,
+        Field(description="of the file's content, written when the scene is loaded", json_schema_extra=NOT_TYPED),
+    ] = None
     file: Annotated[Name, Field(description="path of the mesh, from the scene file's folder")]
 
     @staticmethod

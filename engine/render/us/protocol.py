@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     AnyProbe = Probe
 else:
     _Kinds = Union[tuple(PROBES.values())]  # noqa: UP007
-    _Written = Union[str, _Kinds]  # noqa: UP007
+    _Written = Union[Literal[tuple(PROBES)], _Kinds]  # noqa: UP007
     AnyProbe = Annotated[_Kinds, Field(discriminator="kind"), BeforeValidator(_named, json_schema_input_type=_Written)]
 
 Looks = Annotated[int, Field(ge=1, le=16), Varying(low=1, high=16, whole=True)]
