@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from engine.strict import Strict
-from trainer import strict_yaml
+from trainer import places, strict_yaml
 from trainer.model import Prompting
 from trainer.parts import PARTS, Part
 from trainer.sizes import Size, Spec
@@ -20,7 +20,8 @@ Weight = Annotated[float, Field(ge=0)]
 class Data(Strict):
     """What to train on: scenes, drawn without end, a dataset folder, or a generator after a published system.
 
-    Paths are taken from the folder of the file that names them, if they are there, else from the working folder.
+    Paths are taken from the folder of the file that names them, if they are there, else from the working folder; a bare
+    name is that of a scene that comes with Viscera.
 
     Args:
         dataset: a folder in nnU-Net's layout, of SAM 2's frame folders or of MedSAM2's NPZ files.
@@ -155,14 +156,11 @@ def load(path: str | Path, changes: Sequence[str] = ()) -> TrainConfig:
 def _anchored(config: TrainConfig, folder: Path) -> TrainConfig:
     """The configuration with the files it names taken from its own folder, where they are there."""
 
-    def anchor(name: str) -> str:
-        beside = folder / name
-        return str(beside) if beside.exists() else name
-
     def data(values: Data) -> Data:
-        dataset = values.dataset and anchor(values.dataset)
-        return values.model_copy(update={"scenes": tuple(map(anchor, values.scenes)), "dataset": dataset})
+        scenes = tuple(str(places.scene(folder, name)) for name in values.scenes)
+        dataset = values.dataset and str(places.beside(folder, values.dataset))
+        return values.model_copy(update={"scenes": scenes, "dataset": dataset})
 
     phases = tuple(p.model_copy(update={"data": p.data and data(p.data)}) for p in config.phases)
-    start = config.start if config.start == "scratch" else anchor(config.start)
+    start = config.start if config.start == "scratch" else str(places.beside(folder, config.start))
     return config.model_copy(update={"data": data(config.data), "phases": phases, "start": start})

@@ -22,7 +22,7 @@ from engine.dataset import Request, generate
 from engine.errors import UserError
 from engine.io import write_image, write_labels
 from engine.scene import Scene
-from trainer import config, journal, real, report, strict_yaml, weights
+from trainer import config, journal, places, real, report, strict_yaml, weights
 from trainer.baselines import seed_of
 from trainer.cases import Case, Folder
 from trainer.config import Data, TrainConfig
@@ -75,7 +75,7 @@ class _Run:
     def __init__(self, pipeline: Pipeline, folder: Path, out: Path) -> None:
         self.pipeline, self.folder, self.out = pipeline, folder, out
         self.console = Console(stderr=True)
-        scenes = tuple(Scene.load(_beside(folder, name)) for name in pipeline.generate.scenes)
+        scenes = tuple(Scene.load(places.scene(folder, name)) for name in pipeline.generate.scenes)
         self.training = self._request(scenes, "dataset", pipeline.generate.count, 0)
         self.held_out = self._request(scenes, "held-out", pipeline.generate.held_out, _HELD_OUT_SEED)
         self.config = self._train_config()
@@ -167,7 +167,7 @@ class _Run:
     def _real_cases(self) -> list[Case]:
         asked = self.pipeline.evaluate
         pairs = [
-            real.pair(_beside(self.folder, p.image), _beside(self.folder, p.labels), p.modality, p.names)
+            real.pair(places.beside(self.folder, p.image), places.beside(self.folder, p.labels), p.modality, p.names)
             for p in asked.pairs
         ]
         return [real.mni152(), *pairs] if asked.mni152 else pairs
@@ -187,7 +187,7 @@ class _Run:
     def _train_config(self) -> TrainConfig:
         asked = self.pipeline.train
         changes = [f"{key}={json.dumps(value)}" for key, value in asked.set.items()]
-        given = config.load(_beside(self.folder, asked.config), changes)
+        given = config.load(places.config(self.folder, asked.config), changes)
         phases = tuple(p.model_copy(update={"data": p.data and self._filled(p.data)}) for p in given.phases)
         return given.model_copy(
             update={"data": self._filled(given.data), "phases": phases, "out": str(self.out / "train")}
@@ -221,9 +221,3 @@ class _Run:
             held_out=steps["evaluate"].result,
             scans=steps["scans"].result,
         )
-
-
-def _beside(folder: Path, name: str) -> Path:
-    """`name` taken from `folder` where it is there, else as it stands."""
-    beside = folder / name
-    return beside if beside.exists() else Path(name)

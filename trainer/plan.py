@@ -16,7 +16,7 @@ class Generate(Strict):
     """Volumes to write.
 
     Args:
-        scenes: files; paths are relative to the pipeline's file.
+        scenes: files, relative to the pipeline's, or bare names of scenes that come with Viscera.
         count: volumes of each scene to train on; 0 where training draws its own.
         held_out: further volumes of each scene, with another seed, to evaluate on.
         size: voxels along the longest axis.
@@ -33,7 +33,8 @@ class Generate(Strict):
 
 
 class Train(Strict):
-    """A training configuration file (relative to the pipeline's), and values to change in it, by dotted key."""
+    """A training configuration (a file, relative to the pipeline's, or the bare name of one that comes with Viscera),
+    and values to change in it, by dotted key."""
 
     config: str
     set: dict[str, Any] = Field(default_factory=dict)

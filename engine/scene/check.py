@@ -21,12 +21,20 @@ def check(scene: Scene, document: Any, place: Locate) -> list[Mistake]:
     return [mistake for one in checks for mistake in one(scene, document, place)]
 
 
-def _unknown(what: str, word: str, known: Iterable[str], place: Place | Spot) -> Mistake:
-    known = list(known)
-    listed = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
-    return Mistake(
-        f"{what} '{word}' is not defined", place, did_you_mean(word, known), f"{what}s: {listed or '(none)'}"
-    )
+#: Where a name may be defined, or where to find those there are.
+_DEFINED = {
+    "variable": "define it under 'vars'",
+    "material": "define it under 'materials', or name a tissue; `viscera explain` lists them",
+    "tissue": "`viscera explain` lists them",
+}
+
+
+def _unknown(what: str, word: str, own: Iterable[str], place: Place | Spot, table: Iterable[str] = ()) -> Mistake:
+    """A name that stands for nothing, neither of the scene's `own`, which are listed, nor of the `table`."""
+    own = list(own)
+    listed = f"{what}s: {', '.join(own[:12])}{', ...' if len(own) > 12 else ''}" if own else ""
+    advice = "; ".join(filter(None, (listed, _DEFINED.get(what, ""))))
+    return Mistake(f"{what} '{word}' is not defined", place, did_you_mean(word, [*own, *table]), advice)
 
 
 def _walk(node: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -68,12 +76,16 @@ def _materials(scene: Scene, document: Any, place: Locate) -> Iterator[Mistake]:
         choices = value.choice if isinstance(value, vary.Choice) else [value]
         for i, word in enumerate(choices):
             if isinstance(word, str) and word not in known:
-                yield _unknown("material", word, known, place((*where, "choice", i)))
+                yield _unknown("material", word, scene.materials, place((*where, "choice", i)), table)
     for name, material in scene.materials.items():
         bases = material.like.choice if isinstance(material.like, vary.Choice) else [material.like]
         for word in bases:
-            if isinstance(word, str) and word not in table:
-                yield _unknown("tissue", word, table, place(("materials", name, "like")))
+            here = place(("materials", name, "like"))
+            if isinstance(word, str) and word in scene.materials and word not in table:
+                advice = f"'{word}' is a material of this scene; repeat what it is like"
+                yield Mistake("'like' takes a tissue of the table", here, help=advice)
+            elif isinstance(word, str) and word not in table:
+                yield _unknown("tissue", word, (), here, table)
 
 
 def _relations(scene: Scene, document: Any, place: Locate) -> Iterator[Mistake]:

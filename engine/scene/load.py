@@ -23,6 +23,15 @@ from engine.source import mark, source
 from engine.vary import DISTRIBUTIONS
 
 _SHARED = ("vars", "materials", "structures")
+#: What the YAML parser may be in the middle of that has a beginning and an end.
+_YAML_OPENS = ("flow mapping", "flow sequence", "quoted scalar")
+#: What to do about a problem that the YAML parser words like this.
+_YAML_HELP = {
+    "\\t": "indent with spaces, not with tabs",
+    "<block end>": "indent it as far as what it belongs to",
+    "mapping values": "indent it as far as what it belongs to, and put text with a colon in quotes",
+    "start any token": "put the text in quotes",
+}
 _FROM = "_viscera_from"  # on mappings: place and file of the keys that were merged in
 
 
@@ -86,13 +95,24 @@ def parse(path: Path) -> Any:
     except (UnicodeDecodeError, OSError) as error:
         raise UserError(f"{path}: cannot be read as text ({error})") from None
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        problem = " ".join((error.problem or "not YAML").split())
-        raise SceneError(path, [Mistake(f"not valid YAML: {problem}", Place(path, mark.line, mark.column))]) from None
+        raise SceneError(path, [_unreadable(path, error)]) from None
     except RecursionError:
         raise UserError(f"{path}: is nested too deeply to be read") from None
     except YAMLError as error:
         raise UserError(f"{path}: not valid YAML ({error})") from None
+
+
+def _unreadable(path: Path, error: MarkedYAMLError) -> Mistake:
+    """What the parser stumbled over, and what mostly is the matter there."""
+    mark = error.problem_mark or error.context_mark
+    problem = " ".join((error.problem or "not YAML").split())
+    opened = error.context_mark if any(what in (error.context or "") for what in _YAML_OPENS) else None
+    if opened is not None and "end" in problem and "stream" in problem:
+        return Mistake("not valid YAML: what opens here is never closed", Place(path, opened.line, opened.column))
+    advice = next((help for sign, help in _YAML_HELP.items() if sign in problem), "")
+    if opened is not None:
+        advice = f"in what opens at line {opened.line + 1}, column {opened.column + 1}"
+    return Mistake(f"not valid YAML: {problem}", Place(path, mark.line, mark.column), help=advice)
 
 
 def _merge(document: CommentedMap, included: CommentedMap) -> None:
@@ -268,7 +288,8 @@ def _fields_at(loc: tuple[str | int, ...], document: Any, top: type[BaseModel]) 
         kind = next((k for k in node if k in DISTRIBUTIONS), None)
         model = DISTRIBUTIONS[kind] if kind else model
     fields = getattr(model, "model_fields", {})
-    own = getattr(model, "__annotations__", {})
+    made_from = next(iter(getattr(model, "__bases__", ())), None)  # a kind's: the shape's own fields, then those of all
+    own = getattr(model, "__annotations__", {}) or getattr(made_from, "__annotations__", {})
     return sorted(fields, key=lambda name: name not in own)
 
 

@@ -83,15 +83,43 @@ def test_all_mistakes_at_once(tmp_path):
     assert "'cd' is no modality" in texts[3]
 
 
+def test_a_kinds_own_fields_are_listed_first(tmp_path):
+    (text,) = mistakes(tmp_path, "structures:\n  a: {kind: blob, radius: 3, material: liver, colour: red}\n")
+    assert "fields here: kind, radius, roughness, seed, at, rotate" in text
+
+
 def test_a_misspelt_required_field_is_one_mistake(tmp_path):
     (text,) = mistakes(tmp_path, "structures:\n  a: {kind: sphere, radus: 3, material: liver}\n")
     assert "unknown field 'radus'" in text
     assert "did you mean 'radius'?" in text
 
 
-def test_broken_yaml_is_located(tmp_path):
-    (text,) = mistakes(tmp_path, "structures: {a: [\n")
+@pytest.mark.parametrize(
+    ("body", "line", "message"),
+    [
+        ("structures: {a: [\n", 5, "not valid YAML"),
+        ("structures: {a: 1\n", 4, "what opens here is never closed"),
+        ("structures: {a: 1\nacquire: []\n", 5, "help: in what opens at line 4, column 13"),
+        ("structures:\n  a:\n    b: 1\n   c: 1\n", 7, "help: indent it as far as what it belongs to"),
+        ("structures:\n\ta: 1\n", 5, "help: indent with spaces, not with tabs"),
+        ("description: a: b\n", 4, "put text with a colon in quotes"),
+    ],
+)
+def test_broken_yaml_is_located(body, line, message, tmp_path):
+    (text,) = mistakes(tmp_path, body)
     assert "not valid YAML" in text
+    assert message in text
+    assert f"scene.yaml:{line}:" in text
+
+
+def test_what_is_not_defined_is_said_with_where_to_define_it(tmp_path):
+    body = "materials:\n  a: {hu: 3}\n  b: {like: a}\nstructures:\n  x: {kind: sphere, radius: $r, material: zzz}\n"
+    tissue, variable, material = sorted(mistakes(tmp_path, body), key=lambda text: text.split("'")[1])
+    assert "'a' is a material of this scene" in tissue
+    assert "help: define it under 'vars'" in variable
+    assert (
+        "help: materials: a, b; define it under 'materials', or name a tissue; `viscera explain` lists them" in material
+    )
 
 
 @pytest.mark.parametrize("content", ["", "just words", "- 1\n- 2\n"])

@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from engine.errors import UserError
+from trainer import places
 from trainer.config import load
 from trainer.schedule import locate, rate
 
@@ -29,6 +32,17 @@ def test_a_configuration_is_read_and_changed(tmp_path):
     assert (config.steps, config.seed, config.data.workers) == (17, 4, 0)
     assert config.data.dataset == str(tmp_path / "data")  # beside the file that names it
     assert config.phases[1].prompts.box == 0.2
+
+
+def test_scenes_and_configurations_that_come_with_viscera_go_by_name(tmp_path):
+    (tmp_path / "brain.yaml").write_text("")
+    (tmp_path / "abdomen").mkdir()
+    config = _load(tmp_path, TEXT.replace("dataset: data", "scenes: [abdomen, shapes, brain.yaml, other.yaml, mine]"))
+    gallery, shapes, *others = config.data.scenes
+    assert Path(gallery).is_file() and Path(shapes).is_file()
+    assert others == [str(tmp_path / "brain.yaml"), "other.yaml", "mine"]
+    assert load(places.config(tmp_path, "demo")).model == "nano"
+    assert load(places.config(tmp_path, "viscera")).steps > 1000
 
 
 def test_every_mistake_is_shown_at_its_place(tmp_path):

@@ -1,5 +1,6 @@
 """The reference in docs/authoring.md: complete, up to date, and every example in the page a valid scene."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -7,24 +8,28 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from engine import nodes
 from engine.pattern import PATTERNS
 from engine.scene import Scene, model
+from engine.scene.schema import schema
 from engine.shapes import mesh
+from tests.tutorial import section
 from viewer.nodes import picture
 from viewer.reference import entries, with_reference
 
 PAGE = Path(__file__).parents[2] / "docs" / "authoring.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```yaml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(r"^```yaml\n(.*?)^```$", TEXT.replace(section(TEXT), ""), re.MULTILINE | re.DOTALL)
 BASE = {
     "viscera": 1,
     "name": "example",
     "grid": {"size": [32, 32, 32], "spacing": [2, 2, 2]},
     "vars": {"size": 1, "waist": 150},
 }
+SCHEMA = Draft202012Validator(schema())
 BODY = {"kind": "sphere", "radius": 12, "material": "liver"}
 
 
@@ -78,7 +83,8 @@ def test_every_example_is_valid(block, tmp_path):
     path = tmp_path / "example.yaml"
     with path.open("w") as file:
         YAML().dump(whole(YAML().load(block)), file)
-    Scene.load(path).sample(1)
+    scenes = [path.read_text(), Scene.load(path).sample(1).dump()]
+    assert all(SCHEMA.is_valid(json.loads(json.dumps(YAML(typ="safe").load(text)))) for text in scenes)
 
 
 @pytest.mark.usefixtures("offscreen")
