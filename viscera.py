@@ -303,6 +303,7 @@ def _list_protocols(context: click.Context, _option: Any, asked: bool) -> None:
     "--protocols", is_flag=True, is_eager=True, expose_value=False, callback=_list_protocols, help="list them"
 )
 @click.option("--baseline", type=click.Path(path_type=Path), help="another model (SAM 2), scored on the same prompts")
+@click.option("--keep-all", is_flag=True, help="every result to view, not best, median and worst alone")
 @click.option("--tolerance", type=float, default=2.0, show_default=True, help="of NSD, in mm or pixels")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="where models run")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="folder for tables and pictures")
@@ -329,7 +330,7 @@ def evaluate(
     rival = models[1] if baseline else None
     found = run(models[0], data, tuple(PROTOCOLS) if names == ("all",) else names, out, rival=rival, **options)
     click.echo(markdown(found, ("modality",)))
-    click.echo(f"{out}: all tables and pictures")
+    click.echo(f"{out}: all tables and pictures; look at the results with: viscera view {out}")
 
 
 @cli.command()
@@ -376,7 +377,8 @@ def run(pipeline: Path, out: Path | None) -> None:
     """Generate, train, evaluate and report, as PIPELINE says; resumable."""
     from trainer.pipeline import run as start
 
-    click.echo(f"report: {start(pipeline, out)}")
+    report = start(pipeline, out)
+    click.echo(f"report: {report}; look at the results with: viscera view {report.parent}")
 
 
 @cli.command()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -31,6 +32,7 @@ class Case:
         dataset: where it comes from, for tables.
         expert: whether the labels are the truth, or an expert's word for it; a model's predictions are neither.
         nominal: whether the grid's spacing is made up, so that distances in mm mean nothing.
+        file: that holds the image and nothing else, on this grid; None where there is none.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Case:
     dataset: str = ""
     expert: bool = True
     nominal: bool = False
+    file: Path | None = None
 
     @property
     def flat(self) -> bool:

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from engine.errors import UserError
 from engine.random import Stream
-from trainer import folders, tables
+from trainer import folders, results, tables
 from trainer.baselines import BASELINES
 from trainer.cases import Case, Folder
 from trainer.findings import Finding, Findings
@@ -30,6 +30,7 @@ from trainer.model import Model, build
 from trainer.overlays import Album, Snapshot, snapshot
 from trainer.prompts import Prompt
 from trainer.protocols import PROTOCOLS, Protocol, correction, prompt_of, protocol_of
+from trainer.results import Result, result_of
 from trainer.scores import MODEL, RIVAL, UNTRAINED, Report, Score
 from trainer.segmenter import Segmenter, Session
 
@@ -63,6 +64,7 @@ def evaluate(
     untrained: Model | None = None,
     rival: Model | None = None,
     tolerance: float = TOLERANCE,
+    keep_all: bool = False,
 ) -> Report:
     """Score a model on a dataset, on a folder of datasets or on cases.
 
@@ -71,11 +73,12 @@ def evaluate(
 
     Args:
         protocols: names of `PROTOCOLS`.
-        out: folder for scores.json, scores.csv, table.md and pictures; None writes nothing.
+        out: folder for scores.json, scores.csv, table.md, pictures and results to view; None writes nothing.
         baselines: score what needs no learning and the untrained model as well.
         untrained: the model before training; one of the same size with fresh weights if left out.
         rival: another model to score on the same prompts.
         tolerance: of NSD, in mm (in pixels where millimetres are not known).
+        keep_all: keep every result to view instead of the best, the median and the worst of each set and protocol.
 
     Raises:
         UserError: where a protocol is unknown, or nothing can be scored.
@@ -90,7 +93,7 @@ def evaluate(
         models[UNTRAINED] = untrained or fresh(model)
     identity = [version("viscera"), {name: _digest(each) for name, each in models.items()}, protocols, tolerance]
     findings = Findings(None if out is None else Path(out), json.dumps(identity))
-    run = _Run({name: Segmenter(each) for name, each in models.items()}, asked, baselines, tolerance)
+    run = _Run({name: Segmenter(each) for name, each in models.items()}, asked, baselines, tolerance, keep_all)
     try:
         run.go(data, findings)
     except KeyboardInterrupt:
@@ -127,13 +130,20 @@ class _Run:
     """One call of `evaluate`: what is asked for, and what was found so far."""
 
     def __init__(
-        self, segmenters: Mapping[str, Segmenter], protocols: Sequence[Protocol], baselines: bool, tolerance: float
+        self,
+        segmenters: Mapping[str, Segmenter],
+        protocols: Sequence[Protocol],
+        baselines: bool,
+        tolerance: float,
+        keep_all: bool,
     ) -> None:
         self.segmenters, self.protocols, self.baselines, self.tolerance = segmenters, protocols, baselines, tolerance
+        self.keep_all = keep_all
         self.console = Console(stderr=True)
         self.scores: list[Score] = []
         self.skipped: list[str] = []
         self.album = Album()
+        self.results: list[Result] = []
 
     @property
     def report(self) -> Report:
@@ -141,9 +151,10 @@ class _Run:
         return Report(tuple(self.scores), tuple(self.skipped), self.tolerance)
 
     def write(self, out: Path) -> None:
-        """Write tables and pictures of what was found so far."""
+        """Write tables, pictures and results of what was found so far."""
         tables.write(self.report, out)
         self.album.write(out)
+        results.write(out / results.FOLDER, self.results, self.keep_all)
 
     def go(self, data: str | Path | Iterable[Case], findings: Findings) -> None:
         """Score every structure of every case that has no score yet, with a bar of progress."""
@@ -190,10 +201,11 @@ class _Run:
         """Try every protocol on one structure."""
         truth = case.mask(structure)
         if not truth.any():
-            return Finding((), (f"{case.name}: '{structure}' is empty",), ())
+            return Finding((), (f"{case.name}: '{structure}' is empty",), (), ())
         scores: list[Score] = []
         notes: list[str] = []
         snapshots: list[Snapshot] = []
+        kept: list[Result | None] = []
         known: dict[object, tuple[Attempt, dict[str, float]]] = {}
         for protocol in self.protocols:
             stream = Stream.of(_SEED, protocol.name, case.dataset, case.name, structure)
@@ -205,20 +217,23 @@ class _Run:
                 attempt = _asked(segmenter, method, case, truth, protocol, prompt)
                 scores.append(_score(case, structure, protocol, attempt, self._figures(case, truth, attempt)))
                 if method == MODEL:
-                    snapshots.append(snapshot(case, truth, attempt.volume, attempt.prompt, scores[-1]))
+                    made = case, truth, attempt.volume, attempt.prompt, scores[-1]
+                    snapshots.append(snapshot(*made))
+                    kept.append(result_of(*made))
             if self.baselines:
                 key = protocol.baseline, prompt.box, prompt.clicks[:1]
                 if key not in known:
                     attempt = _without_learning(protocol.baseline, case, truth, prompt)
                     known[key] = attempt, self._figures(case, truth, attempt)
                 scores.append(_score(case, structure, protocol, *known[key]))
-        return Finding(tuple(scores), tuple(notes), tuple(snapshots))
+        return Finding(tuple(scores), tuple(notes), tuple(snapshots), tuple(one for one in kept if one))
 
     def _take(self, finding: Finding) -> None:
         self.scores += finding.scores
         self.skipped += [note for note in dict.fromkeys(finding.notes) if note not in self.skipped]
         for taken in finding.snapshots:
             self.album.keep(taken)
+        self.results += finding.results
 
     def _figures(self, case: Case, truth: np.ndarray, attempt: Attempt) -> dict[str, float]:
         shown = truth[attempt.prompt.index]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.overlays import Snapshot
+from trainer.results import Result
 from trainer.scores import Score
 
 #: In an evaluation's folder, until it is finished.
@@ -22,11 +23,13 @@ class Finding:
 
     Args:
         notes: what could not be scored, and why.
+        results: the model's attempts, to be looked at.
     """
 
     scores: tuple[Score, ...]
     notes: tuple[str, ...]
     snapshots: tuple[Snapshot, ...]
+    results: tuple[Result, ...] = ()
 
 
 class Findings:

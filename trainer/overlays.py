@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -61,6 +62,16 @@ class Panel:
             draw.ellipse([x - 4, y - 4, x + 4, y + 4], fill=_ON_COLOR if on else _OFF_COLOR, outline="black")
 
 
+class Scored(Protocol):
+    """What has a score."""
+
+    @property
+    def score(self) -> Score: ...
+
+
+T = TypeVar("T", bound=Scored)
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """What the model made of one structure: the prompted slice, and one on either side of it where there are more."""
@@ -110,7 +121,7 @@ class Album:
         """Write overlays/PROTOCOL.png (a row for each of best, median, worst) and overlays.png (prompted slices)."""
         tiles, captions = [], []
         for protocol, snapshots in self.snapshots.items():
-            chosen = _ranked(snapshots)
+            chosen = ranked(snapshots)
             rows = [(snapshot.panels, snapshot.captions(rank)) for rank, snapshot in chosen]
             _sheet(out / "overlays" / f"{protocol}.png", rows)
             for rank, snapshot in chosen:
@@ -121,9 +132,9 @@ class Album:
         write_png(out / "overlays.png", montage(tiles, captions, columns=min(len(_RANKS), len(tiles)), text_px=11))
 
 
-def _ranked(snapshots: list[Snapshot]) -> list[tuple[str, Snapshot]]:
+def ranked(attempts: Sequence[T]) -> list[tuple[str, T]]:
     """Best, median and worst by the volume's Dice; fewer where there are fewer."""
-    order = sorted(snapshots, key=lambda s: -s.score.volume_dice)
+    order = sorted(attempts, key=lambda one: -one.score.volume_dice)
     places = {"best": 0, "worst": len(order) - 1, "median": len(order) // 2}
     chosen = {place: rank for rank, place in reversed(places.items())}
     return [(chosen[place], order[place]) for place in sorted(chosen)]

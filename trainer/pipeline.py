@@ -20,7 +20,7 @@ from rich.console import Console
 from engine.atomic import write_text
 from engine.dataset import Request, generate
 from engine.errors import UserError
-from engine.io import write_image, write_labels
+from engine.io import write_image
 from engine.scene import Scene
 from trainer import config, journal, places, real, report, strict_yaml, weights
 from trainer.baselines import seed_of
@@ -31,7 +31,9 @@ from trainer.loop import train
 from trainer.model import Model, build
 from trainer.plan import Pipeline
 from trainer.protocols import prompt_of
+from trainer.results import FOLDER
 from trainer.scores import UNTRAINED
+from trainer.tables import SCORES
 
 #: As `data.dataset` of a training configuration: the dataset that the pipeline generates.
 GENERATED = "generated"
@@ -87,7 +89,7 @@ class _Run:
         trained = self._step("train", {"config": self.config.model_dump(), "data": made.digest}, self._train)
         threads = torch.get_num_threads()
         torch.set_num_threads(self.config.threads or threads)  # small models are slower on many threads
-        scoring = self.pipeline.evaluate.model_dump()
+        scoring = {**self.pipeline.evaluate.model_dump(), "leaves": [SCORES, FOLDER]}
         judged = {"evaluate": scoring, "data": made.digest, "model": trained.digest}
         scores = self._step("evaluate", judged, self._evaluate)
         scans = self._step("scans", {"evaluate": scoring, "model": trained.digest}, self._scans)
@@ -130,14 +132,11 @@ class _Run:
 
     def _scans(self) -> dict[str, Any]:
         cases = self._real_cases()
-        for case in cases:
-            write_image(self.out / "scans" / f"{case.name}.nii.gz", case.image, case.grid)
-            write_labels(self.out / "scans" / f"{case.name}_labels.nii.gz", case.labels, case.grid)
         if not cases:
             return {}
         structure = next(iter(cases[0].structures))
         z, y, x = seed_of(prompt_of(cases[0].mask(structure), "click"))
-        example = {"case": cases[0].name, "structure": structure, "point": [x, y, z]}
+        example = {"scan": str(cases[0].file), "structure": structure, "point": [x, y, z]}
         return {**self._compare(lambda: cases, self.out / "scans"), "example": example}
 
     def _compare(self, cases: Callable[[], Iterable[Case]], out: Path) -> dict[str, Any]:
@@ -170,7 +169,12 @@ class _Run:
             real.pair(places.beside(self.folder, p.image), places.beside(self.folder, p.labels), p.modality, p.names)
             for p in asked.pairs
         ]
-        return [real.mni152(), *pairs] if asked.mni152 else pairs
+        return [self._written(real.mni152()), *pairs] if asked.mni152 else pairs
+
+    def _written(self, case: Case) -> Case:
+        """A case that has no file of its own, in one."""
+        file = write_image(self.out / "scans" / f"{case.name}.nii.gz", case.image, case.grid)
+        return replace(case, file=file)
 
     def _request(self, scenes: tuple[Scene, ...], name: str, count: int, seed: int) -> Request:
         asked = self.pipeline.generate

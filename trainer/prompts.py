@@ -67,6 +67,13 @@ def box_between(
     return Prompt(axis, middle, box=(a[first], a[second], b[first], b[second]))
 
 
+def voxel_on(axis: str, index: int, position: Point) -> tuple[float, float, float]:
+    """Voxel index (x, y, z) of a position (column, row) on a slice across `axis`."""
+    number, (first, second) = _split(axis)
+    voxel = {number: float(index), first: position[0], second: position[1]}
+    return voxel[0], voxel[1], voxel[2]
+
+
 def voxel_of(grid: Grid, world: tuple[float, float, float]) -> tuple[float, float, float]:
     """Voxel index (x, y, z) of a position in mm (LPS+)."""
     x, y, z = map(float, grid.to_index(np.asarray(world)))

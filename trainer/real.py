@@ -53,4 +53,5 @@ def pair(image: Path, labels: Path, modality: str, names: dict[int, str]) -> Cas
     chosen = names or {label: f"label {label}" for label in present}
     if missing := sorted(chosen.keys() - set(present)):
         raise UserError(f"{labels}: has no voxel of label {', '.join(map(str, missing))}; it has {present or 'none'}")
-    return Case(image.name.split(".")[0], modality, grid, data, mask, {name: (v,) for v, name in chosen.items()})
+    structures = {name: (v,) for v, name in chosen.items()}
+    return Case(image.name.split(".")[0], modality, grid, data, mask, structures, file=image)

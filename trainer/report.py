@@ -190,7 +190,7 @@ def _section(out: Path, folder: str, scores: dict[str, Any]) -> list[str]:
             "",
             f"![truth in orange, model in blue]({folder}/overlays.png)",
             "",
-            "Truth in orange, model in blue.",
+            f"Truth in orange, model in blue. Leaf through them in 3-D: `viscera view {out}`.",
         ]
     if scores["skipped"]:
         lines += ["", f"Not scored: {'; '.join(scores['skipped'])}."]
@@ -204,11 +204,10 @@ def _cell(pair: list[float] | None) -> str:
 def _try_it(out: Path, facts: Facts) -> list[str]:
     example = facts.scans["example"]
     point = ",".join(map(str, example["point"]))
-    scan = out / "scans" / f"{example['case']}.nii.gz"
     return [
         f"The {example['structure']} again, from a click on a voxel:",
         "",
-        f"    viscera segment {facts.model} {scan} --point {point} --out mask.nii.gz",
+        f"    viscera segment {facts.model} {example['scan']} --point {point} --out mask.nii.gz",
         "",
     ]
 

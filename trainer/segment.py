@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.atomic import write_text
 from engine.errors import UserError
 from engine.grid import Grid
-from engine.io import read_image, read_labels, same_place, write_labels
+from engine.io import read_image, read_labels, same_place
 from engine.memory import require
 from engine.numbers import numbers_of
 from engine.picture import Window, grey, montage, overlay, window_of, write_png
@@ -21,6 +19,7 @@ from trainer import weights
 from trainer.case import MODALITIES
 from trainer.overlays import enlarge, flips, times_of, turned
 from trainer.prompts import Point, Prompt, across, box_between, click_at, largest_slice, voxel_of
+from trainer.record import Structure, marks_of, write_record
 from trainer.segmenter import Segmenter
 
 Numbers = tuple[float, ...]
@@ -87,7 +86,7 @@ def segment_file(
     modality: str | None = None,
     picture: str | Path | None = None,
 ) -> np.ndarray:
-    """Segment the objects that somebody shows, and write their label map, and their names in a JSON file beside it.
+    """Segment the objects that somebody shows; write their label map, and a record that `viscera view` opens.
 
     Args:
         model: a model folder, or an official SAM 2.1 `.pt` file.
@@ -122,8 +121,10 @@ def segment_file(
         if not mask.any():
             raise UserError(f"{image}: the model finds no {target.name} there; try another click, or a box")
         labels[mask] = number
-    write_labels(out, labels, grid)
-    write_text(_names_file(Path(out)), json.dumps({t.name: i for i, t in enumerate(targets, 1)}, indent=1) + "\n")
+    marks = [mark for prompt, later in prompts for mark in marks_of(grid, prompt, later)]
+    structures = {t.name: Structure((i,), _color(i)) for i, t in enumerate(targets, 1)}
+    title = f"{Path(image).name}, segmented"
+    write_record(Path(out), labels, grid, Path(image), kind, structures, marks, title)
     if picture is not None:
         _draw(Path(picture), data, grid, window, labels, targets, [prompt for prompt, _ in prompts])
     return labels
@@ -196,9 +197,8 @@ def _voxel(grid: Grid, position: Numbers, world: bool, name: str, what: str = "p
     return voxel_of(grid, (x, y, z)) if world else (x, y, z)
 
 
-def _names_file(out: Path) -> Path:
-    """mask.json of mask.nii.gz."""
-    return out.with_name(out.name.removesuffix(".gz")).with_suffix(".json")
+def _color(number: int) -> str:
+    return COLORS[(number - 1) % len(COLORS)]
 
 
 def _draw(
@@ -211,7 +211,7 @@ def _draw(
     prompts: Sequence[Prompt],
 ) -> None:
     """Every object's prompted slice with the label map laid over it."""
-    colors = {i: COLORS[(i - 1) % len(COLORS)] for i in range(1, len(targets) + 1)}
+    colors = {i: _color(i) for i in range(1, len(targets) + 1)}
     tiles = []
     for prompt in prompts:
         image, mask = (turned(across(a, prompt.axis)[prompt.index], flips(grid, prompt.axis)) for a in (data, labels))

@@ -105,9 +105,9 @@ def reset(subject: Subject, view: View) -> View:
 
 
 def follow(subject: Subject, view: View, before: Subject) -> View:
-    """The same view of another subject: the same place in mm, the same image and windows as far as it has them."""
+    """The same view of another subject: its own place or the same in mm, image and windows as far as it has them."""
     x, y, z = map(float, before.grid.to_world(np.asarray(view.cursor, float)))
-    fresh = first_view(subject, view.modality if view.modality in subject.images else None, (x, y, z))
+    fresh = first_view(subject, view.modality if view.modality in subject.images else None, subject.focus or (x, y, z))
     kept = {
         name: shown
         for name, shown in view.windows.items()

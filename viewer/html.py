@@ -135,7 +135,8 @@ def _labels(subject: Subject, number: Mapping[int, int]) -> str | None:
     if subject.labels is None:
         return None
     values, place = np.unique(subject.labels, return_inverse=True)
-    numbers = np.array([number.get(int(value), 0) for value in values])
+    shown = [[number[label] for label in subject.at(int(value)) if label in number] for value in values]
+    numbers = np.array([of_value[0] if of_value else 0 for of_value in shown])
     return packed_labels(numbers[place].reshape(subject.labels.shape), subject.grid)
 
 

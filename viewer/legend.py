@@ -22,7 +22,7 @@ def ordered(subject: Subject) -> list[tuple[int, int]]:
     waiting = [(label, 0) for label in reversed(children.get(0, []))]
     while waiting:
         label, depth = waiting.pop()
-        if label in present:
+        if present & subject.values(label):
             rows.append((label, depth))
         waiting += [(child, depth + 1) for child in reversed(children.get(label, []))]
     return rows

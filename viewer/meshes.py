@@ -101,7 +101,8 @@ def surface_of(subject: Subject, label: int) -> pv.PolyData:
     """The surface of one label, see `surfaces`; empty where it has none."""
     if subject.volume is not None:
         return surface(subject.volume.fraction(subject.names[label]).cpu().numpy(), subject.volume.grid)
-    inside = np.isin(np.asarray(subject.labels), [label, *descendants(subject.parents, label)])
+    values = [*subject.values(label), *descendants(subject.parents, label)]
+    inside = np.isin(np.asarray(subject.labels), values)
     return surface(inside.astype(np.float32), subject.grid, blur=1.0)
 
 

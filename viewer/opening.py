@@ -17,6 +17,7 @@ from engine.scene import Scene
 from engine.volume import Volume
 from viewer.case import cases_of, open_case
 from viewer.live import PREVIEW, LiveScene, Settings
+from viewer.results import Results, open_result, records_in
 from viewer.sources import Cases, Draws, Source, Still
 from viewer.subject import Subject
 
@@ -36,8 +37,8 @@ def open_subject(
     """What `target` holds.
 
     Args:
-        target: path of a scene (.yaml), of a dataset's folder (its first case) or one of its files, of an image or a
-            folder with a DICOM series; or what is already in memory.
+        target: path of a scene (.yaml), of a dataset's folder (its first case) or one of its files, of an evaluation or
+            another result (the worst), of an image or a folder with a DICOM series; or what is already in memory.
         modality: the only image to make of a scene; of a file, what it is (`ct`, `mr`, `us`) where that is not plain.
         size: voxels along the longest axis of a scene; the scene's own unless given.
         seed: of a scene; the scene's own unless given.
@@ -55,6 +56,8 @@ def open_subject(
     if _is_scene(path):
         return _open_scene(path, MODALITIES if modality is None else (modality,), size, seed)
     case = _case_of(path)
+    if case is None and labels is None and (results := records_in(path)):
+        return open_result(results[0])
     return _open_image(path, modality, labels) if case is None or labels is not None else open_case(*case)
 
 
@@ -66,7 +69,7 @@ def open_source(
     labels: str | Path | None = None,
     device: str = "auto",
 ) -> Source:
-    """What a window shows: a scene's draws, a dataset's cases, or one subject; arguments as of `open_subject`.
+    """What a window shows: a scene's draws, a dataset's cases, results, or one subject; arguments as of `open_subject`.
 
     Args:
         device: where scenes are drawn.
@@ -81,6 +84,8 @@ def open_source(
         case = _case_of(path) if path.exists() and labels is None else None
         if case is not None:
             return Cases(*case)
+        if path.exists() and labels is None and (results := records_in(path)):
+            return Results(results)
     return Still(open_subject(target, modality, size, seed, labels))
 
 

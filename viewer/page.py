@@ -128,6 +128,7 @@ class Page:
         return {
             "name": subject.name,
             "size": " of ".join(subject.measures),
+            "notes": subject.notes,
             "images": [
                 {"name": m, "title": TITLES.get(m, m.upper()), "on": m == view.modality and not view.beside}
                 for m in subject.images
@@ -293,6 +294,7 @@ class Page:
     def _build_panel(self) -> None:
         html.H1("{{ panel.name }}")
         html.P("{{ panel.size }}")
+        html.Div("{{ note }}", v_for="note in panel.notes", key="note", classes="note")
         with html.Div(classes="row"):
             html.Button(
                 "{{ one.title }}",

@@ -103,6 +103,8 @@ def _title(page: _Page, desk: Desk) -> None:
     page.text(desk.subject.name if desk.subject else "drawing ...", bold=True, size=_TEXT + 2)
     if desk.subject is not None:
         page.text(" of ".join(desk.subject.measures), _QUIET, size=_TEXT - 2)
+        for note in desk.subject.notes:
+            page.text(_short(note, WIDTH - 2 * _MARGIN), size=_TEXT - 1)
     page.rule()
 
 

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from engine.picture import BACKGROUND, PLANES, Axis, font, slice_spacing
 from viewer.beams import Beams, cut
 from viewer.marks import mark
+from viewer.places import draw_mark
 from viewer.slices import draw_slice, extent_mm, position_mm
 from viewer.state import Kind, Position, View, Voxel
 from viewer.subject import Subject
@@ -142,12 +143,16 @@ class Pane:
         return rows, columns
 
 
-def pane(subject: Subject, view: View, plane: Axis, size: tuple[int, int]) -> Pane:
-    """Where the slice of `plane` lies in a cell: all of it, or as much about the cursor as the zoom leaves."""
+def pane(subject: Subject, view: View, plane: Axis, size: tuple[int, int], pixel_mm: float | None = None) -> Pane:
+    """Where the slice of `plane` lies in a cell: all of it, or as much about the cursor as the zoom leaves.
+
+    Args:
+        pixel_mm: edge of a pixel; as the zoom says unless given.
+    """
     (high, wide), (row, column) = extent_mm(subject, plane), slice_spacing(subject.grid.spacing, plane)
     extent, spacing = (wide, high), (column, row)
     count = (round(wide / column), round(high / row))
-    pixel_mm = max(e / n for e, n in zip(extent, size, strict=True)) / view.zoom
+    pixel_mm = pixel_mm or max(e / n for e, n in zip(extent, size, strict=True)) / view.zoom
     at = column_row(subject, plane, view.cursor)
     middle = tuple(
         _kept((i + 0.5) * step, 0.5 * n * pixel_mm, e) for i, step, n, e in zip(at, spacing, size, extent, strict=True)
@@ -189,6 +194,7 @@ def draw_pane(subject: Subject, view: View, plane: Axis, size: tuple[int, int], 
         cell.paste(Image.fromarray(picture), (round(left + 0.5), round(top + 0.5)))
     draw = ImageDraw.Draw(cell)
     draw_beams(draw, subject, view, shown)
+    draw_places(draw, subject, view, shown)
     if view.lines:
         _cross(draw, shown.pixel(*column_row(subject, plane, view.cursor)), size)
     _measure(draw, subject, view, shown, text_px)
@@ -208,6 +214,20 @@ def draw_beams(draw: ImageDraw.ImageDraw, subject: Subject, view: View, shown: P
 def beams_in(subject: Subject, view: View) -> Beams | None:
     """What is drawn of the scanner of the view's image."""
     return subject.beams.get(view.modality or "") if view.beams else None
+
+
+def draw_places(draw: ImageDraw.ImageDraw, subject: Subject, view: View, shown: Pane) -> None:
+    """The subject's marks that lie on the slice; none where labels are off."""
+    along = 2 - PLANES.index(shown.plane)
+    for one in subject.marks if view.labelled else ():
+        voxels = subject.grid.to_index(np.asarray(one.points))
+        away = voxels[:, along] - view.cursor[along]
+        if one.kind != "box":
+            voxels = voxels[np.abs(away) <= 0.5]
+        elif away.min() > 0.5 or away.max() < -0.5:
+            continue
+        pixels = [shown.pixel(*column_row(subject, shown.plane, (x, y, z))) for x, y, z in voxels]
+        draw_mark(draw, one.kind, pixels)
 
 
 def _cross(draw: ImageDraw.ImageDraw, place: tuple[float, float], size: tuple[int, int]) -> None:
@@ -243,7 +263,7 @@ def length_mm(ruler: Sequence[Position]) -> float:
 
 
 def caption(subject: Subject, view: View, plane: Axis) -> tuple[str, ...]:
-    """The image and plane, where it lies, and, with the axial plane, the window and the scanner."""
+    """The image and plane, where it lies, and, with the axial plane, the window, the scanner and the first note."""
     title = (view.modality or "labels").upper()
     along = position_mm(subject, view, plane)
     count = subject.grid.shape[PLANES.index(plane)]
@@ -253,4 +273,4 @@ def caption(subject: Subject, view: View, plane: Axis) -> tuple[str, ...]:
     low, high = view.window
     window = f"{view.preset}  W {high - low:.0f}  L {(low + high) / 2:.0f}"
     beams = beams_in(subject, view)
-    return (f"{title} {plane}", where, window, *([beams.title] if beams else []))
+    return (f"{title} {plane}", where, window, *([beams.title] if beams else []), *subject.notes[:1])

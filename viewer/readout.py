@@ -67,6 +67,9 @@ def readout(subject: Subject, voxel: Voxel) -> Readout:
 def _chain(subject: Subject, voxel: Voxel) -> tuple[str, ...]:
     x, y, z = voxel
     label = 0 if subject.labels is None else int(subject.labels[z, y, x])
+    shared = subject.at(label) if subject.members else []
+    if shared:
+        return (" and ".join(subject.names[one] for one in shared),)
     names: list[str] = []
     while label in subject.names and subject.names[label] not in names:
         names.append(subject.names[label])

@@ -13,7 +13,7 @@ from engine.errors import UserError
 from engine.picture import BACKGROUND, INK, PLANES, Axis, font, write_png
 from viewer.legend import draw_legend, legend_width, ordered
 from viewer.marks import bar_mm, mark
-from viewer.panes import caption, draw_beams, pane
+from viewer.panes import caption, draw_beams, draw_places, pane
 from viewer.slices import draw_slice, extent_mm
 from viewer.stage import draw_organs
 from viewer.state import View, first_view
@@ -73,11 +73,11 @@ def draw_page(
     _title(sheet, subject, text_px)
     for view, plane, box in page.slices:
         cell = _centred(draw_slice(subject, view, plane, page.pixel_mm), box[2:])
-        shown = replace(pane(subject, view, plane, box[2:]), pixel_mm=page.pixel_mm)
+        shown = pane(subject, view, plane, box[2:], page.pixel_mm)
         draw_beams(ImageDraw.Draw(cell), subject, view, shown)
-        _paste(
-            sheet, mark(np.asarray(cell), plane, page.pixel_mm, caption(subject, view, plane), text_px, scale_mm), box
-        )
+        draw_places(ImageDraw.Draw(cell), subject, view, shown)
+        picture = mark(np.asarray(cell), plane, page.pixel_mm, caption(subject, view, plane), text_px, scale_mm)
+        _paste(sheet, picture, box)
     if page.organs is not None:
         _paste(sheet, draw_organs(subject, page.organs[2:]), page.organs)
     if page.legend is not None:

@@ -27,12 +27,32 @@ def draw_slice(
     if subject.labels is None or not view.labelled:
         return np.repeat(picture[..., None], 3, axis=2)
     labels = slice_of(subject.labels, plane, view.index(plane))[region]
-    labels = square_labels(labels, slice_spacing(subject.grid.spacing, plane), pixel_mm)
+    spacing = slice_spacing(subject.grid.spacing, plane)
+    if subject.members:
+        return _overlapping(picture, labels, subject, view, spacing, pixel_mm)
+    labels = square_labels(labels, spacing, pixel_mm)
     shown = {label: color for label, color in subject.colors.items() if label not in view.hidden}
     filled = {label: color for label, color in shown.items() if label not in view.bare}
     out = overlay(picture, labels, filled, view.opacity, view.outline)
     if view.outline and view.bare:
         out = overlay(out, _bare_outlines(labels, view.bare), shown, opacity=1.0, outline=False)
+    return out
+
+
+def _overlapping(
+    picture: np.ndarray,
+    labels: np.ndarray,
+    subject: Subject,
+    view: View,
+    spacing: tuple[float, float],
+    pixel_mm: float | None,
+) -> np.ndarray:
+    """Structures that overlap, each laid over those before it."""
+    out = np.repeat(picture[..., None], 3, axis=2)
+    for label, color in subject.colors.items():
+        if label not in view.hidden:
+            mask = square_labels(np.isin(labels, list(subject.values(label))).astype(np.uint8), spacing, pixel_mm)
+            out = overlay(out, mask, {1: color}, 0.0 if label in view.bare else view.opacity, view.outline)
     return out
 
 

@@ -81,7 +81,8 @@ def dress(plotter: Any, subject: Subject, meshes: Mapping[int, pv.PolyData]) -> 
 
 def opacity_of(subject: Subject, label: int) -> float:
     """Of a label's surface, 0..1: what holds other structures is translucent."""
-    return _OPACITY_WRAP if label in subject.wraps else _OPACITY_HOLDER if subject.holds.get(label) else 1.0
+    holder = bool(subject.holds.get(label)) or label in subject.hollow
+    return _OPACITY_WRAP if label in subject.wraps else _OPACITY_HOLDER if holder else 1.0
 
 
 def _set_back(mapper: pv.DataSetMapper) -> None:

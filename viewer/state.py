@@ -87,17 +87,18 @@ def first_view(
     Args:
         subject: what is looked at.
         modality: one of its images, the first unless given.
-        point_mm: where the planes cross, LPS+ mm.
+        point_mm: where the planes cross, LPS+ mm; the subject's own place unless given.
         preset: name of the window; the modality's first unless given.
     """
     modality = modality or next(iter(subject.images), None)
+    point_mm = point_mm or subject.focus
     cursor = richest_voxel(subject) if point_mm is None else nearest_voxel(subject, point_mm)
     if modality is None:
         return View(cursor, opacity=0.9)
     shown = {name: next(iter(presets.items())) for name, presets in subject.presets.items()}
     if preset is not None and preset in subject.presets[modality]:
         shown[modality] = preset, subject.presets[modality][preset]
-    return View(cursor, modality, shown, bare=frozenset(subject.wraps))
+    return View(cursor, modality, shown, bare=frozenset(subject.wraps) | subject.hollow)
 
 
 def nearest_voxel(subject: Subject, point_mm: Position) -> Voxel:

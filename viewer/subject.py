@@ -15,6 +15,7 @@ from engine.picture import Window, upright, windows
 from engine.volume import PALETTE, Volume
 from viewer.beams import Beams, beams_of
 from viewer.nesting import holdings, innermost, with_descendants, wraps
+from viewer.places import Mark
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class Subject:
         holds: labels of everything that lies inside each label.
         volume: the labelled volume with coverage, where the subject was generated.
         beams: where the scanner of an image stood, where that is known.
+        members: values of `labels` in each structure's mask, where structures overlap; else each is its own label.
+        hollow: labels drawn as outlines over the others, translucent in 3-D.
+        marks: places to show on the slices.
+        notes: lines about it, the first one on its picture too.
+        focus: where to look first, LPS+ mm.
     """
 
     name: str
@@ -44,6 +50,11 @@ class Subject:
     holds: Mapping[int, frozenset[int]] = field(default_factory=dict)
     volume: Volume | None = None
     beams: Mapping[str, Beams] = field(default_factory=dict)
+    members: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    hollow: frozenset[int] = frozenset()
+    marks: tuple[Mark, ...] = ()
+    notes: tuple[str, ...] = ()
+    focus: tuple[float, float, float] | None = None
 
     @classmethod
     def from_sample(cls, sample: Sample) -> Subject:
@@ -118,6 +129,14 @@ class Subject:
         if modality not in self.images:
             raise UserError(f"{self.name}: there is no '{modality}' image; it has: {', '.join(self.images) or 'none'}")
         return replace(self, images={modality: self.images[modality]})
+
+    def values(self, label: int) -> frozenset[int]:
+        """Values of the label map that a structure's voxels have."""
+        return self.members.get(label, frozenset((label,)))
+
+    def at(self, value: int) -> list[int]:
+        """Labels of the structures whose voxels have a value of the label map."""
+        return [label for label in self.names if value in self.values(label)]
 
     @cached_property
     def presets(self) -> Mapping[str, Mapping[str, Window]]:

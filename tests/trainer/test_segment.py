@@ -38,7 +38,10 @@ def test_each_object_gets_a_label_a_name_and_a_picture(model, scan, tmp_path):
     labels = segment_file(model, scan, out, shown, modality="mr", picture=picture)
     stored, grid = read_labels(out)
     assert np.array_equal(stored, labels) and grid.size == SIZE
-    assert json.loads((tmp_path / "mask.json").read_text()) == {"ball": 1, "box": 2, "core": 3}
+    record = json.loads((tmp_path / "mask.json").read_text())
+    assert {name: one["labels"] for name, one in record["structures"].items()} == {"ball": [1], "box": [2], "core": [3]}
+    kinds = [mark["kind"] for mark in record["marks"]]
+    assert kinds == ["on", "off", "on", "box", "dots"]
     assert (labels == 3).any() and set(np.unique(labels)) <= {0, 1, 2, 3}
     assert Image.open(picture).size[0] > 3 * 300
 

@@ -65,7 +65,7 @@ class NnUnet(Layout):
         if self.ending.lower() in _PICTURES:
             image, windowed = unwindowed(image, modality)
         name = f"{entry.name}_{modality}"
-        return Case(name, modality, grid, image, labels, self.structures, windowed=windowed)
+        return Case(name, modality, grid, image, labels, self.structures, windowed=windowed, file=entry.image)
 
     @cached_property
     def header(self) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class Scans(Layout):
             {str(said): (int(v),) for v, said in self.header["labels"].items() if int(v) in there},
             expert=self.header.get("mask_quality") == "expert",
             nominal=self.nominal,
+            file=self.path / _IMAGES / name,
         )
 
     @cached_property
