@@ -204,9 +204,10 @@ def generate(scenes: tuple[str, ...], phases: int | None, protocols: tuple[str, 
 @click.option("--size", type=click.IntRange(min=8), help="voxels along the longest axis of a scene's volume")
 @_DEVICE
 def view(target: str, **options: Any) -> None:
-    """Show a SCENE or a VOLUME: linked slices with labels, and the organs in 3-D.
+    """Show a SCENE, a VOLUME or RESULTS: linked slices with labels, and the organs in 3-D.
 
-    A scene is drawn anew whenever its file changes. Press h in the window for its keys.
+    A scene is drawn anew whenever its file changes. RESULTS are what evaluate, run or segment wrote.
+    Press h in the window for its keys.
     """
     from viewer import view as show
 

@@ -11,6 +11,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 import viscera
+from tests.viewer import test_results as results
 from viscera import SCENES, TEMPLATES
 
 SCENE = """\
@@ -188,6 +189,14 @@ def test_view_writes_a_picture(run, scene, tmp_path, offscreen):
     code, _, err = run("view", tmp_path / "nothing.nii.gz", "--screenshot", picture)
     assert code == 2
     assert "nothing.nii.gz" in err
+
+
+def test_view_opens_results_and_says_what_is_wrong_with_them(run, tmp_path, offscreen):
+    file, picture = results.write(tmp_path), tmp_path / "shot.png"
+    assert run("view", tmp_path / "out", "--screenshot", picture)[0] == 0 and picture.is_file()
+    (tmp_path / "scan.nii.gz").unlink()
+    code, _, err = run("view", tmp_path / "out", "--screenshot", picture)
+    assert code == 2 and "is gone" in err and str(file) in err and len(err.splitlines()) == 1
 
 
 def test_view_writes_a_page(run, scene, tmp_path):

@@ -90,8 +90,8 @@ def write(out: Path, results: Iterable[Result], every: bool = False) -> None:
         groups.setdefault((result.score.dataset, result.score.protocol), []).append(result)
     chosen: list[tuple[str, Result]] = []
     for group in groups.values():
-        named = {id(result): f"{rank} of {len(group)}" for rank, result in ranked(group)}
-        chosen += [(named.get(id(result), ""), result) for result in group if every or id(result) in named]
+        named = {id(result): f"{rank} of {len(group)}" for rank, result in ranked(group) if group[1:]}
+        chosen += [(named.get(id(result), ""), result) for result in group if every or id(result) in named or not named]
     for stale in (*out.glob("*.json"), *out.glob("*.nii.gz")):
         stale.unlink()
     for number, (place, result) in enumerate(sorted(chosen, key=lambda pair: pair[1].score.volume_dice), start=1):

@@ -117,6 +117,7 @@ def follow(subject: Subject, view: View, before: Subject) -> View:
     return replace(
         view,
         cursor=fresh.cursor,
+        zoom=fresh.zoom if subject.focus else view.zoom,
         modality=fresh.modality,
         windows={**fresh.windows, **kept},
         bare=fresh.bare,

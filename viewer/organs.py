@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pyvista as pv
 
+from engine.grid import Grid
 from engine.picture import PLANES, Axis
 from viewer.beams import Beams, cut
 from viewer.desk import Desk
@@ -31,17 +32,19 @@ class Organs:
         self.plotter = plotter
         self._built = -1  # the desk's organs that are on the plotter
         self._frames = {plane: pv.PolyData() for plane in PLANES}
+        self._grid: Grid | None = None  # that the camera looks at
         self._software: bool | None = None
 
     def update(self, desk: Desk, aspect: float) -> None:
-        """Show what the desk shows now; the camera is placed once, for a picture of width / height `aspect`."""
+        """Show what the desk shows now; the camera is placed once a grid, for a width / height of `aspect`."""
         subject, view = desk.shown, desk.view
         for plane, frame in self._frames.items():
             frame.copy_from(frame_of(subject, view, plane))
         if desk.anatomy != self._built:
-            first, self._built = self._built < 0, desk.anatomy
+            self._built = desk.anatomy
             meshes = self._build(subject, view)
-            if first:
+            if subject.grid != self._grid:
+                self._grid = subject.grid
                 aim(self.plotter, [*meshes.values(), *self._frames.values()], aspect)
         self._place_beams(subject, view)
         self.plotter.renderer.ResetCameraClippingRange()

@@ -37,8 +37,8 @@ def draw_mark(draw: ImageDraw.ImageDraw, kind: Kind, pixels: Sequence[tuple[floa
     if kind == "box":
         left, right = sorted(x for x, _ in places)
         top, bottom = sorted(y for _, y in places)
-        draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=_SHADOW, width=3)
-        draw.rectangle((left, top, right, bottom), outline=color)
+        for ink, rim in ((_SHADOW, 3), (color, 2)):  # outside, so that outlines of what it holds are seen
+            draw.rectangle((left - rim, top - rim, right + rim, bottom + rim), outline=ink)
     elif kind == "dots":
         apart = {(x // _GAP, y // _GAP): (x, y) for x, y in places}
         for x, y in apart.values():

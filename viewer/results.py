@@ -25,6 +25,7 @@ _KIND = "result"
 #: Where records lie in the folder of `viscera segment`'s files, of `viscera evaluate` and of `viscera run`.
 _PLACES = ("*.json", "results/*.json", "*/results/*.json")
 _SCORES = "scores.json"
+_WIDER, _CLOSEST = 3.0, 4.0
 
 
 def records_in(path: Path) -> list[Path]:
@@ -90,8 +91,9 @@ def _subject(file: Path, content: dict[str, Any]) -> Subject:
         raise UserError(f"{file}: {image} is not the image it was made of: its grid differs; evaluate or segment again")
     about = dict(enumerate(content["structures"].items(), start=1))
     marks = tuple(_mark(one) for one in content["marks"])
+    subject = Subject.from_arrays(grid, {str(content["modality"]): data}, labels, name=str(content["title"]))
     return replace(
-        Subject.from_arrays(grid, {str(content["modality"]): data}, labels, name=str(content["title"])),
+        subject,
         names={label: name for label, (name, _) in about.items()},
         colors={label: "#{:02x}{:02x}{:02x}".format(*rgb_of(one["color"])) for label, (_, one) in about.items()},
         members={label: frozenset(map(int, one["labels"])) for label, (_, one) in about.items()},
@@ -101,6 +103,7 @@ def _subject(file: Path, content: dict[str, Any]) -> Subject:
         marks=marks,
         notes=tuple(map(str, content["notes"])),
         focus=_focus(marks),
+        zoom=_zoom(subject),
     )
 
 
@@ -127,6 +130,16 @@ def _focus(marks: tuple[Mark, ...]) -> Position | None:
     first = next((mark for mark in marks if mark.kind == "on"), marks[0])
     x, y, z = map(float, np.mean(first.points, axis=0))
     return x, y, z
+
+
+def _zoom(subject: Subject) -> float:
+    """How close to look so that what is labelled takes about a third of the picture's longer edge."""
+    places = np.nonzero(np.asarray(subject.labels))
+    if not len(places[0]):
+        return 1.0
+    voxels = np.array([int(np.ptp(along)) + 1 for along in reversed(places)])
+    reach = float((voxels * subject.grid.spacing).max())
+    return min(max(max(subject.grid.extent) / (_WIDER * reach), 1.0), _CLOSEST)
 
 
 def _is_record(file: Path) -> bool:

@@ -98,7 +98,7 @@ def first_view(
     shown = {name: next(iter(presets.items())) for name, presets in subject.presets.items()}
     if preset is not None and preset in subject.presets[modality]:
         shown[modality] = preset, subject.presets[modality][preset]
-    return View(cursor, modality, shown, bare=frozenset(subject.wraps) | subject.hollow)
+    return View(cursor, modality, shown, bare=frozenset(subject.wraps) | subject.hollow, zoom=subject.zoom)
 
 
 def nearest_voxel(subject: Subject, point_mm: Position) -> Voxel:

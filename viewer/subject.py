@@ -37,7 +37,7 @@ class Subject:
         hollow: labels drawn as outlines over the others, translucent in 3-D.
         marks: places to show on the slices.
         notes: lines about it, the first one on its picture too.
-        focus: where to look first, LPS+ mm.
+        focus: where to look first, LPS+ mm, and `zoom`: how close.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Subject:
     marks: tuple[Mark, ...] = ()
     notes: tuple[str, ...] = ()
     focus: tuple[float, float, float] | None = None
+    zoom: float = 1.0
 
     @classmethod
     def from_sample(cls, sample: Sample) -> Subject:

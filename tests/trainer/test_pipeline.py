@@ -89,6 +89,15 @@ def test_the_same_figures_are_machine_readable(finished):
     assert ellipse[1] == pytest.approx(dice(inscribed(core), core), abs=1e-3)
 
 
+def test_results_are_kept_to_look_at_and_scans_are_not_copied(finished, folder):
+    out = finished.parent
+    held_out, scans = (sorted((out / part / "results").glob("*.json")) for part in ("evaluate", "scans"))
+    assert held_out and scans
+    assert json.loads(scans[0].read_text())["image"][0] == str((folder / "ball.nii.gz").resolve())
+    assert not list((out / "scans").glob("*.nii.gz"))
+    assert f"viscera view {out}" in finished.read_text()
+
+
 def test_the_example_is_a_click_on_the_structure(finished):
     example = json.loads((finished.parent / "results.json").read_text())["scans"]["example"]
     x, y, z = example["point"]

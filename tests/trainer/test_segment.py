@@ -13,6 +13,7 @@ from trainer import weights
 from trainer.model import build
 from trainer.overlays import flips
 from trainer.segment import Target, guess_modality, segment_file, targets_of
+from viewer.opening import open_subject
 
 SIZE = (24, 20, 9)
 
@@ -42,6 +43,8 @@ def test_each_object_gets_a_label_a_name_and_a_picture(model, scan, tmp_path):
     assert {name: one["labels"] for name, one in record["structures"].items()} == {"ball": [1], "box": [2], "core": [3]}
     kinds = [mark["kind"] for mark in record["marks"]]
     assert kinds == ["on", "off", "on", "box", "dots"]
+    seen = open_subject(out)
+    assert list(seen.names.values()) == ["ball", "box", "core"] and list(seen.images) == ["mr"]
     assert (labels == 3).any() and set(np.unique(labels)) <= {0, 1, 2, 3}
     assert Image.open(picture).size[0] > 3 * 300
 
