@@ -109,7 +109,10 @@ def test_schema_accepts_the_gallery_and_refuses_mistakes(run):
 
 def test_a_new_scene_is_valid_and_nothing_is_overwritten(run, tmp_path):
     path = tmp_path / "my adrenal.yaml"
-    assert run("new", path)[0] == 0
+    code, out, _ = run("new", path)
+    assert code == 0
+    assert "viscera.schema.json, by which editors complete" in out
+    assert f"viscera view '{path}'" in out
     assert YAML(typ="safe").load(path.read_text())["name"] == "my_adrenal"
     assert path.read_text().startswith("# yaml-language-server: $schema=viscera.schema.json\n")
     assert json.loads((tmp_path / "viscera.schema.json").read_text())["title"] == "Viscera scene"
