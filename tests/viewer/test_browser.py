@@ -57,6 +57,7 @@ def served(subject, tmp_path_factory):
 def page(driver, served):
     """The page of the scan in its first view."""
     driver.get(served.url)
+    complaints(driver)  # of the page that was left
     _picture(driver)
     _keys(driver, "r")
     _still(driver)
