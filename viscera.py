@@ -341,6 +341,7 @@ def evaluate(
 @click.option("--not", "outside", multiple=True, metavar="[NAME=]X,Y,Z", help="off it")
 @click.option("--box", "boxes", multiple=True, metavar="[NAME=]X,Y,Z,X,Y,Z", help="two opposite corners around it")
 @click.option("--mask", "masks", multiple=True, metavar="[NAME=]FILE", help="it on one slice, as a label file")
+@click.option("--slices", multiple=True, metavar="[NAME=]FIRST,LAST", help="its first and last slice, from 0")
 @click.option("--world", is_flag=True, help="positions are mm on LPS+ axes instead of voxel indices")
 @click.option(
     "--axis", type=click.Choice(["x", "y", "z"]), default="z", show_default=True, help="slices are cut across it"
@@ -356,16 +357,18 @@ def segment(
     outside: tuple[str, ...],
     boxes: tuple[str, ...],
     masks: tuple[str, ...],
+    slices: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Segment structures of a scan (NIfTI, NRRD, MHA, DICOM folder, PNG).
 
     Show each by points, a box or a mask; options without a NAME are of one object. Points on other slices than the
-    first correct it there. Every object is carried through the volume, both ways.
+    first correct it there. Every object is carried through the volume, both ways, to the ends of a box in space or of
+    --slices where they are given.
     """
     from trainer.segment import segment_file, targets_of
 
-    targets = targets_of(points, outside, boxes, masks)
+    targets = targets_of(points, outside, boxes, masks, slices)
     labels = segment_file(model, image, out, targets, **options)
     for number, target in enumerate(targets, start=1):
         click.echo(f"{out}: {target.name}, {int((labels == number).sum())} voxels (label {number})")

@@ -33,7 +33,7 @@ def ellipsoid(shape: tuple[int, ...], low: tuple[float, ...], high: tuple[float,
 def ellipse_in_box(image: np.ndarray, truth: np.ndarray, prompt: Prompt) -> tuple[np.ndarray, np.ndarray]:
     """The ellipse in the prompt's box; in the volume the ellipsoid in the structure's box, moved as the prompt's was.
 
-    It is told the structure's true extent along every axis, which no model is.
+    It is told the structure's true extent along every axis.
     """
     left, top, right, bottom = prompt.box or box_around(truth[prompt.index])
     on_slice = ellipsoid(truth.shape[1:], (top, left), (bottom, right))

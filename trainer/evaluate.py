@@ -210,7 +210,7 @@ class _Run:
         for protocol in self.protocols:
             stream = Stream.of(_SEED, protocol.name, case.dataset, case.name, structure)
             prompt = prompt_of(truth, protocol.name, stream=stream)
-            if prompt.mask is not None and case.flat:
+            if case.flat and (prompt.mask is not None or protocol.ends):
                 notes.append(f"{case.dataset}: of single slices, so '{protocol.name}' leaves nothing to find")
                 continue
             for method, segmenter in self.segmenters.items():

@@ -27,6 +27,7 @@ class Prompt:
         clicks: positions, each on the structure (True) or off it (False).
         box: (left, top, right, bottom) positions of the outermost pixels of the structure, or None.
         mask: the structure on that slice, boolean `[rows, columns]`, or None.
+        ends: the first and the last slice that can show the structure, or None for all.
     """
 
     axis: str
@@ -34,6 +35,7 @@ class Prompt:
     clicks: tuple[tuple[Point, bool], ...] = ()
     box: tuple[float, float, float, float] | None = None
     mask: np.ndarray | None = None
+    ends: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if not self.clicks and self.box is None and self.mask is None:
@@ -42,10 +44,16 @@ class Prompt:
             raise ValueError("a prompt has a box or a mask, not both")
         if self.mask is not None and not self.mask.any():
             raise ValueError("a prompt's mask is not empty")
+        if not self.shows(self.index):
+            raise ValueError("a prompt lies on a slice that can show the structure")
 
     def clicked(self, position: Point, on: bool) -> Prompt:
         """This prompt with one more click."""
         return replace(self, clicks=(*self.clicks, (position, on)))
+
+    def shows(self, index: int) -> bool:
+        """Whether a slice can show the structure."""
+        return self.ends is None or self.ends[0] <= index <= self.ends[1]
 
 
 def click_at(grid: Grid, voxel: tuple[float, float, float], axis: str = "z") -> Prompt:
@@ -58,13 +66,18 @@ def click_at(grid: Grid, voxel: tuple[float, float, float], axis: str = "z") -> 
 def box_between(
     grid: Grid, low: tuple[float, float, float], high: tuple[float, float, float], axis: str = "z"
 ) -> Prompt:
-    """A box from voxel `low` to voxel `high` (x, y, z indices, both inside), on its middle slice across `axis`."""
+    """A box from voxel `low` to voxel `high` (x, y, z indices, both inside), on its middle slice across `axis`.
+
+    Where it spans several slices the structure ends with it; on one slice it says nothing of the others.
+    """
     _require_inside(grid, low)
     _require_inside(grid, high)
     number, (first, second) = _split(axis)
     a, b = (tuple(pick(pair) for pair in zip(low, high, strict=True)) for pick in (min, max))
     middle = _nearest(grid, number, (a[number] + b[number]) / 2)
-    return Prompt(axis, middle, box=(a[first], a[second], b[first], b[second]))
+    ends = _nearest(grid, number, a[number]), _nearest(grid, number, b[number])
+    box = a[first], a[second], b[first], b[second]
+    return Prompt(axis, middle, box=box, ends=ends if ends[0] < ends[1] else None)
 
 
 def voxel_on(axis: str, index: int, position: Point) -> tuple[float, float, float]:

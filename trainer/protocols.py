@@ -37,6 +37,7 @@ class Protocol:
         baseline: what needs no learning and gets the same prompt.
         show: makes the prompt.
         corrections: clicks that follow, each at the centre of the largest region where the model's mask is wrong.
+        ends: the structure's first and last slice are told as well.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Protocol:
     baseline: str
     show: Show
     corrections: int = 0
+    ends: bool = False
 
 
 def _box(mask: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
@@ -100,6 +102,8 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol("clicks-5", "that click and 4 corrections", REGION, _click, 4),
         Protocol("clicks-9", "that click and 8 corrections", REGION, _click, 8),
         Protocol("mask", "the true mask of the slice", COPY, _mask),
+        Protocol("box-ends", "the box, and on which slices the structure ends", ELLIPSE, _box, ends=True),
+        Protocol("mask-ends", "that mask, and on which slices the structure ends", COPY, _mask, ends=True),
         Protocol("box-jittered", "the box, each edge moved by up to a tenth of its side", ELLIPSE, _box_jittered),
         Protocol("click-off-centre", "one click anywhere on the structure", REGION, _click_off_centre),
     )
@@ -127,7 +131,10 @@ def prompt_of(mask: np.ndarray, protocol: str, axis: str = "z", stream: Stream |
         raise UserError("the mask is empty: there is nothing to prompt")
     index = largest_slice(mask, axis)
     rng = (stream or Stream.of(0, protocol)).generator()
-    return Prompt(axis, index, **shown.show(across(mask, axis)[index], rng))
+    slices = across(mask, axis)
+    there = np.flatnonzero(slices.any(axis=(1, 2)))
+    ends = (int(there[0]), int(there[-1])) if shown.ends else None
+    return Prompt(axis, index, **shown.show(slices[index], rng), ends=ends)
 
 
 def correction(truth: np.ndarray, found: np.ndarray) -> tuple[Point, bool] | None:

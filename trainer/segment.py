@@ -21,6 +21,7 @@ from trainer.overlays import enlarge, flips, times_of, turned
 from trainer.prompts import Point, Prompt, across, box_between, click_at, largest_slice, voxel_of
 from trainer.record import Structure, marks_of, write_record
 from trainer.segmenter import Segmenter
+from trainer.slices import AXES
 
 Numbers = tuple[float, ...]
 
@@ -31,6 +32,7 @@ _BYTES = 8  # a voxel of the scan: its value and masks
 _PICTURE_BYTES = 24  # a pixel of a slice's picture: three channels and features
 _MOST = 255
 _FORM = "[NAME=]X,Y,Z"
+_SLICES_FORM = "[NAME=]FIRST,LAST"
 _TILE = 400  # pixels of a picture's longer edge, about
 
 
@@ -44,24 +46,31 @@ class Target:
             prompted where there is neither box nor mask; those on other slices correct what the object was there.
         box: one corner and the opposite one; prompted on its middle slice.
         mask: a file with the object on one slice or more; prompted on its largest one.
+        slices: its first and last one, from 0; those of a box in space if left out.
     """
 
     name: str = "object"
     clicks: tuple[tuple[Numbers, bool], ...] = ()
     box: Numbers | None = None
     mask: Path | None = None
+    slices: Numbers | None = None
 
 
 def targets_of(
-    points: Sequence[str] = (), outside: Sequence[str] = (), boxes: Sequence[str] = (), masks: Sequence[str] = ()
+    points: Sequence[str] = (),
+    outside: Sequence[str] = (),
+    boxes: Sequence[str] = (),
+    masks: Sequence[str] = (),
+    slices: Sequence[str] = (),
 ) -> list[Target]:
     """What options say, each `[NAME=]VALUE`, object by object in the order of their first mention.
 
     Raises:
-        UserError: where a value is no list of numbers, or an object has two boxes or two masks.
+        UserError: where a value is no list of numbers, or an object has two boxes, masks or ranges of slices.
     """
     found: dict[str, Target] = {}
-    for option, texts in (("point", points), ("not", outside), ("box", boxes), ("mask", masks)):
+    asked = {"point": points, "not": outside, "box": boxes, "mask": masks, "slices": slices}
+    for option, texts in asked.items():
         for text in texts:
             name, _, value = text.rpartition("=")
             target = found.setdefault(name or Target.name, Target(name or Target.name))
@@ -71,7 +80,8 @@ def targets_of(
             elif getattr(target, option) is not None:
                 raise UserError(f"{target.name}: more than one {option}; name the objects (--{option} NAME=...)")
             else:
-                shown: dict[str, Any] = {option: Path(value) if option == "mask" else numbers_of(option, value, _FORM)}
+                form = _SLICES_FORM if option == "slices" else _FORM
+                shown: dict[str, Any] = {option: Path(value) if option == "mask" else numbers_of(option, value, form)}
                 found[target.name] = replace(target, **shown)
     return list(found.values())
 
@@ -171,7 +181,25 @@ def _prompt(grid: Grid, target: Target, axis: str, world: bool) -> tuple[Prompt,
             prompt = prompt.clicked(position, on)
         else:
             later.append((click.index, position, on))
+    prompt = _ended(grid, target, prompt, [index for index, _, _ in later])
     return prompt, later
+
+
+def _ended(grid: Grid, target: Target, prompt: Prompt, later: Sequence[int]) -> Prompt:
+    """The prompt with the object's ends, which hold all that was shown of it."""
+    ends = prompt.ends
+    if target.slices is not None:
+        if len(target.slices) != 2 or not all(float(n).is_integer() for n in target.slices):
+            raise UserError(f"{target.name}: slices are two numbers, the first and the last: {_SLICES_FORM}")
+        first, last = sorted(map(int, target.slices))
+        count = grid.size[AXES.index(prompt.axis)]
+        if first < 0 or last >= count:
+            raise UserError(f"{target.name}: slices {first} to {last}; across {prompt.axis} there are 0 to {count - 1}")
+        ends = first, last
+    for index in (prompt.index, *later):
+        if ends is not None and not ends[0] <= index <= ends[1]:
+            raise UserError(f"{target.name}: shown on slice {index}, outside its slices {ends[0]} to {ends[1]}")
+    return replace(prompt, ends=ends)
 
 
 def _masked(grid: Grid, target: Target, axis: str) -> Prompt:

@@ -69,7 +69,8 @@ class Segmenter:
     ) -> np.ndarray:
         """Boolean mask `[z, y, x]` on the image's own grid of what the prompt shows; arguments as of `open`.
 
-        The prompted slice is segmented first; its mask is carried to both ends of the axis through SAM 2's memory.
+        The prompted slice is segmented first; its mask is carried to the object's ends, or the axis's, through SAM 2's
+        memory.
         """
         return self.open(image, grid, modality, prompt, window).propagate()
 
@@ -167,14 +168,14 @@ class Segmenter:
         )
 
     @torch.inference_mode()
-    def _propagate(self, state: dict[str, Any], start: int) -> Iterator[tuple[int, torch.Tensor]]:
-        """Mask logits `[1, S/4, S/4]` of every slice, from `start` upwards and then downwards."""
+    def _propagate(self, state: dict[str, Any], start: int, within: range) -> Iterator[tuple[int, torch.Tensor]]:
+        """Mask logits `[1, S/4, S/4]` of the slices `within`, from `start` upwards and then downwards."""
         self.predictor.propagate_in_video_preflight(state)
         outputs = state["output_dict_per_obj"][0]
         outputs["non_cond_frame_outputs"].clear()  # of an earlier propagation
         shown = outputs["cond_frame_outputs"]
         yield start, shown[start]["pred_masks"][:, 0]
-        upwards, downwards = range(start + 1, state["num_frames"]), range(start - 1, -1, -1)
+        upwards, downwards = range(start + 1, within.stop), range(start - 1, within.start - 1, -1)
         for way, reverse in ((upwards, False), (downwards, True)):
             for frame in way:
                 state["frames_tracked_per_obj"][0][frame] = {"reverse": reverse}  # clicks there correct from now on
@@ -228,7 +229,12 @@ class Session:
 
         Args:
             index: the slice; the prompted one if left out. Another one is corrected as the object was carried there.
+
+        Raises:
+            ValueError: where the prompt says that the slice cannot show the object.
         """
+        if index is not None and not self.prompt.shows(index):
+            raise ValueError(f"slice {index} is outside the prompt's ends {self.prompt.ends}")
         if index is None or index == self.prompt.index:
             self.prompt = self.prompt.clicked(position, on)
             if not self._slicing.holds(position):
@@ -257,11 +263,14 @@ class Session:
             self._segmenter._click(self._state, self._slicing, index, position, on)
 
     def propagate(self) -> np.ndarray:
-        """Boolean mask `[z, y, x]` of the object: the prompted slice's, carried to both ends of the axis."""
+        """Boolean mask `[z, y, x]` of the object: the prompted slice's, carried both ways to the object's ends."""
         slicing, index = self._slicing, self.prompt.index
-        self._segmenter._embed(self._state, range(slicing.count))
-        logits = dict(self._segmenter._propagate(self._state, index))
-        slices = self._segmenter._mask(torch.cat([logits[i] for i in range(slicing.count)]), slicing)
+        first, last = self.prompt.ends or (0, slicing.count - 1)
+        within = range(first, last + 1)
+        self._segmenter._embed(self._state, within)
+        logits = dict(self._segmenter._propagate(self._state, index, within))
+        slices = np.zeros((slicing.count, *self.shown.shape), bool)
+        slices[first : last + 1] = self._segmenter._mask(torch.cat([logits[i] for i in within]), slicing)
         slices[index] = self.shown
         return np.ascontiguousarray(np.moveaxis(slices, 0, 2 - slicing.number))
 

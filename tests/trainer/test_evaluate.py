@@ -158,10 +158,12 @@ def test_pictures_are_scored_in_pixels_and_not_by_mask(model):
     middle = slice(4, 5)
     grid = replace(case.grid, size=(40, 36, 1))
     flat = replace(case, grid=grid, image=case.image[middle], labels=case.labels[middle], dataset="pictures")
-    report = evaluate(model, [flat], ("box", "mask"), baselines=False)
+    report = evaluate(model, [flat], ("box", "mask", "box-ends"), baselines=False)
     assert {(s.protocol, s.unit) for s in report.scores} == {("box", "px")}
     assert all(s.slice_dice == s.volume_dice and s.slice_hd95 == s.volume_hd95 for s in report.scores)
-    assert report.skipped == ("pictures: of single slices, so 'mask' leaves nothing to find",)
+    assert report.skipped == tuple(
+        f"pictures: of single slices, so '{name}' leaves nothing to find" for name in ("mask", "box-ends")
+    )
 
 
 def test_what_was_found_before_a_stop_is_written(model, tmp_path):

@@ -4,6 +4,7 @@ import pytest
 from engine.errors import UserError
 from engine.grid import Grid
 from trainer.prompts import (
+    Prompt,
     box_around,
     box_between,
     central_click,
@@ -70,7 +71,14 @@ def test_positions_are_voxels_or_millimetres():
 def test_a_box_in_space_is_shown_on_its_middle_slice():
     grid = Grid.centred((20, 12, 9), (1.0, 1.0, 1.0))
     prompt = box_between(grid, (15, 2, 8), (4, 10, 2))
-    assert (prompt.index, prompt.box) == (5, (4, 2, 15, 10))
+    assert (prompt.index, prompt.box, prompt.ends) == (5, (4, 2, 15, 10), (2, 8))
+    assert prompt.shows(2) and prompt.shows(8) and not prompt.shows(9)
+    assert box_between(grid, (15, 2, 3), (4, 10, 3)).ends is None  # a box on one slice
+
+
+def test_a_prompt_lies_on_a_slice_that_can_show_the_structure():
+    with pytest.raises(ValueError, match="can show"):
+        Prompt("z", 4, clicks=(((1.0, 1.0), True),), ends=(5, 8))
 
 
 def test_a_position_outside_is_refused():

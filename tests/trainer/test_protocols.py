@@ -39,6 +39,17 @@ def test_clicks_and_boxes_are_where_they_should_be():
     assert np.array_equal(prompt_of(mask, "mask").mask, mask[3])
 
 
+def test_the_ends_are_told_where_the_protocol_says_so():
+    mask = _ball()
+    assert [prompt_of(mask, name).ends for name in ("box", "mask", "box-ends", "mask-ends")] == [
+        None,
+        None,
+        (1, 5),
+        (1, 5),
+    ]
+    assert prompt_of(mask, "box-ends").box == prompt_of(mask, "box").box
+
+
 def test_negative_clicks_lie_near_and_opposite():
     clicks = prompt_of(_ball(), "clicks-1p2n", stream=Stream.of(3)).clicks
     assert [on for _, on in clicks] == [True, False, False]

@@ -59,6 +59,14 @@ def test_points_on_other_slices_correct_them(model, scan, tmp_path):
     assert np.array_equal(one[4], two[4]) and not np.array_equal(one[7], two[7])
 
 
+def test_an_object_stays_on_the_slices_that_are_said_to_show_it(model, scan, tmp_path):
+    shown = targets_of(["ball=13,10,4"], boxes=["box=8,6,3,18,14,5"], slices=["ball=6,2"])
+    labels = segment_file(model, scan, tmp_path / "mask.nii.gz", shown, modality="mr")
+    for number, slices in ((1, range(2, 7)), (2, range(3, 6))):
+        found = np.flatnonzero((labels == number).any(axis=(1, 2)))
+        assert len(found) and set(found) <= set(slices)
+
+
 def test_a_picture_takes_two_numbers(model, tmp_path):
     case = ball_case(size=(40, 36, 9))
     write_image(tmp_path / "scan.nrrd", case.image[4:5], Grid.centred((40, 36, 1), (1.0, 1.0, 1.0)))
@@ -88,6 +96,11 @@ def test_millimetres_are_those_of_the_scan(model, scan, tmp_path):
         ({"masks": ["other.nii.gz"]}, {}, "another grid than the scan"),
         ({"masks": ["none.nii.gz"]}, {}, "the mask is empty"),
         ({"points": ["1,2,3"], "masks": ["core.nii.gz"], "boxes": ["1,1,1,5,5,5"]}, {}, "either a box or a mask"),
+        ({"points": ["1,2,3"], "slices": ["2"]}, {}, "slices are two numbers"),
+        ({"points": ["1,2,3"], "slices": ["2,3.5"]}, {}, "slices are two numbers"),
+        ({"points": ["1,2,3"], "slices": ["2,9"]}, {}, "slices 2 to 9; across z there are 0 to 8"),
+        ({"points": ["1,2,3", "1,2,7"], "slices": ["5,2"]}, {}, "shown on slice 7, outside its slices 2 to 5"),
+        ({"points": ["1,2,8"], "boxes": ["1,1,1,5,5,5"]}, {}, "shown on slice 8, outside its slices 1 to 5"),
     ],
 )
 def test_a_bad_prompt_is_refused_before_anything_is_written(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -92,6 +94,18 @@ def test_a_mask_stays_on_its_slice_and_starts_the_volume(model):
     assert changed.shape == prompt.mask.shape
     other = _opened(model, prompt_of(case.mask("core"), "mask"), case).propagate()
     assert not np.array_equal(other, mask)
+
+
+def test_an_object_is_carried_to_its_ends_and_not_beyond(model):
+    case = ball_case(size=(24, 20, 9))
+    prompt = Prompt("z", 4, box=(4.0, 4.0, 18.0, 16.0))
+    whole = _opened(model, prompt, case).propagate()
+    session = _opened(model, replace(prompt, ends=(3, 6)), case)
+    part = session.propagate()
+    assert whole[[1, 7]].any() and not part[[0, 1, 2, 7, 8]].any()
+    assert np.array_equal(part[3:7], whole[3:7])
+    with pytest.raises(ValueError, match="slice 8 is outside"):
+        session.correct((12.0, 10.0), False, 8)
 
 
 def test_a_mask_thinner_than_a_pixel_of_the_picture_is_still_shown(model):
