@@ -386,13 +386,16 @@ def run(pipeline: Path, out: Path | None) -> None:
 
 
 @cli.command()
-@click.argument("what", type=click.Choice(["all", "voxelize", "render"]), default="all")
+@click.argument("what", type=click.Choice(["all", "voxelize", "render", "view"]), default="all")
 @click.option("--json", "as_json", is_flag=True, help="machine-readable")
 def bench(what: str, as_json: bool) -> None:
     """Measure this machine: ratios between ways to do the same work, in one run."""
     from engine.bench import BENCHMARKS, machine, table
+    from viewer.bench import bench_view
 
-    results = {name: measure() for name, measure in BENCHMARKS.items() if what in ("all", name)}
+    results = {
+        name: measure() for name, measure in (BENCHMARKS | {"view": bench_view}).items() if what in ("all", name)
+    }
     if as_json:
         click.echo(json.dumps(results, indent=1))
         return

@@ -275,7 +275,7 @@ def _frames(ours: Cost, frames: int) -> list[dict[str, Any]]:
     ]
 
 
-#: Benchmarks by name.
+#: Benchmarks of the engine by name.
 BENCHMARKS: dict[str, Callable[[], list[dict[str, Any]]]] = {"voxelize": bench_voxelize, "render": bench_render}
 
 

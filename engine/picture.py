@@ -87,8 +87,8 @@ def _spread(low: float, high: float) -> Window:
 def grey(slice2d: np.ndarray, window: Window) -> np.ndarray:
     """Grey values uint8 `[h, w]`: `window` (low, high) mapped linearly to 0..255 and clipped; NaN is black."""
     low, high = window
-    scaled = (np.asarray(slice2d, np.float32) - low) * (255.0 / (high - low))
-    return np.rint(np.clip(np.nan_to_num(scaled, nan=0.0), 0.0, 255.0)).astype(np.uint8)
+    scaled = (np.asarray(slice2d, np.float32) - np.float32(low)) * np.float32(255.0 / (high - low))
+    return np.rint(np.minimum(np.fmax(scaled, 0.0), 255.0)).astype(np.uint8)
 
 
 def rgb_of(color: str) -> tuple[int, int, int]:
@@ -219,44 +219,11 @@ def square(slice2d: np.ndarray, spacing: tuple[float, float], pixel_mm: float | 
         pixel_mm: edge of the square pixels; the finer of the two spacings unless given.
     """
     values = np.ascontiguousarray(slice2d, dtype=np.float32)
-    size = _square_size(values.shape, spacing, pixel_mm)
+    size = square_size(values.shape, spacing, pixel_mm)
     return np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BILINEAR))
 
 
-def square_labels(labels2d: np.ndarray, spacing: tuple[float, float], pixel_mm: float | None = None) -> np.ndarray:
-    """A label slice resampled to square pixels: each pixel takes the label that fills most of it.
-
-    Each label's mask is interpolated by itself: enlarged outlines are smooth, and no label appears that is not there.
-    """
-    labels2d = np.asarray(labels2d)
-    width, height = _square_size(labels2d.shape, spacing, pixel_mm)
-    best = np.full((height, width), -1.0, np.float32)
-    out = np.zeros((height, width), labels2d.dtype)
-    for label in np.unique(labels2d):
-        mask = labels2d == label
-        (top, bottom), (left, right) = (
-            _reach(mask.any(axis=1 - axis), size) for axis, size in enumerate((height, width))
-        )
-        down, across = mask.shape[0] / height, mask.shape[1] / width
-        box = (left * across, top * down, min(right * across, mask.shape[1]), min(bottom * down, mask.shape[0]))
-        image = Image.fromarray(mask.astype(np.float32))
-        share = np.asarray(image.resize((right - left, bottom - top), Image.Resampling.BILINEAR, box))
-        part = slice(top, bottom), slice(left, right)
-        wins = share > best[part]
-        best[part][wins] = share[wins]
-        out[part][wins] = label
-    return out
-
-
-def _reach(on: np.ndarray, size: int) -> tuple[int, int]:
-    """Start and stop of the pixels, of `size`, that interpolation of a line of voxels may reach, some of them `on`."""
-    first, last = np.flatnonzero(on)[[0, -1]]
-    margin = 1 + len(on) / size  # bilinear: a voxel, or a pixel where pixels are larger
-    start, stop = (first - margin) * size / len(on), (last + 1 + margin) * size / len(on)
-    return max(0, int(start)), min(size, int(np.ceil(stop)))
-
-
-def _square_size(shape: tuple[int, ...], spacing: tuple[float, float], pixel_mm: float | None) -> tuple[int, int]:
+def square_size(shape: tuple[int, ...], spacing: tuple[float, float], pixel_mm: float | None) -> tuple[int, int]:
     """(width, height) in pixels, as Pillow wants it."""
     edge = pixel_mm or min(spacing)
     return max(1, round(shape[1] * spacing[1] / edge)), max(1, round(shape[0] * spacing[0] / edge))

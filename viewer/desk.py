@@ -60,6 +60,7 @@ class Desk:
         measuring: whether a click sets an end of the ruler instead of the cursor.
         helping: whether the keys are listed.
         version: grows with every change, so that who draws knows when to.
+        moves: grows with the changes that only move the cursor; the panel is the same after them.
         anatomy: grows when organs in 3-D look different.
     """
 
@@ -71,7 +72,7 @@ class Desk:
         self.plane: Axis = "axial"
         self.error = ""
         self.playing = self.measuring = self.helping = False
-        self.version = self.anatomy = 0
+        self.version = self.moves = self.anatomy = 0
         self._turned = 0.0  # when cine last went on
         self._notice, self._noticed = "", 0.0  # what has been done, and when
         self._held = ""  # what a held button drags: the cursor or the window
@@ -93,6 +94,8 @@ class Desk:
             return
         self._view = new
         self.version += 1
+        if old is not None and replace(new, cursor=old.cursor) == old:
+            self.moves += 1
         if old is None or (new.hidden, new.labelled) != (old.hidden, old.labelled):
             self.anatomy += 1
         if new.modality and (old is None or new.modality != old.modality):

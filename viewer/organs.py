@@ -50,13 +50,12 @@ class Organs:
         self.plotter.renderer.ResetCameraClippingRange()
 
     def _build(self, subject: Subject, view: View) -> dict[int, pv.PolyData]:
-        software = self._in_software()
         self.plotter.clear_actors()
         self.plotter.remove_all_lights()
         hidden = view.hidden if view.labelled else frozenset(subject.names)
         meshes = surfaces(subject, hidden | frozenset(subject.wraps[1:])) if subject.labels is not None else {}
         dress(self.plotter, subject, meshes)
-        if software:
+        if self.software:
             self.plotter.renderer.disable_depth_peeling()  # a second a picture instead of a tenth
         for plane, frame in self._frames.items():
             self.plotter.add_mesh(frame, color=_FRAMES[plane], lighting=False, line_width=2, reset_camera=False)
@@ -72,7 +71,8 @@ class Organs:
                 actor = self.plotter.add_mesh(lines[width], color=BEAMS, name=name, reset_camera=False, render=False)
                 actor.prop.lighting, actor.prop.line_width = False, width
 
-    def _in_software(self) -> bool:
+    @property
+    def software(self) -> bool:
         """Whether the CPU draws, as it does on machines without a GPU."""
         if self._software is None:
             window = self.plotter.render_window

@@ -105,7 +105,7 @@ class Page:
         desk = self.desk
         told = desk.told(self._under)
         drawn = (desk.version, self.orbit.version, self._size)
-        if (told, drawn) == (self.state.foot, self._drawn):
+        if (told, drawn) == (self.state.foot, self._drawn) and not self.orbit.later.due:
             return
         if self._on_the_way and time.monotonic() - self._sent < _LOST_SECONDS:
             return
@@ -113,13 +113,15 @@ class Page:
         with self.state:
             self.state.foot = told
             self.state.number += 1
-            if drawn == self._drawn:
+            if drawn == self._drawn and not self.orbit.later.due:
                 return
             self._drawn = drawn
             self.state.error, self.state.helping = desk.error, desk.helping
             if desk.subject is not None:
                 self._cells = desk.cells(self._size)
-                self.state.picture = _jpeg(draw_panes(desk.shown, desk.view, self._size, self.orbit.picture))
+                self.state.picture = jpeg(draw_panes(desk.shown, desk.view, self._size, self.orbit.picture))
+                if self.orbit.later.due:  # they are not among the panes
+                    self.orbit.later.done()
                 self.state.panel = self._panel()
 
     def _panel(self) -> dict[str, Any]:
@@ -416,7 +418,8 @@ def guard(host: str, token: str) -> Callable[[web.Request, Handler], Awaitable[w
     return check
 
 
-def _jpeg(picture: Image.Image) -> str:
+def jpeg(picture: Image.Image) -> str:
+    """A picture as a page takes it."""
     out = io.BytesIO()
     picture.save(out, format="JPEG", quality=90, subsampling=0)  # thin coloured lines stay sharp
     return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"

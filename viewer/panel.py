@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 from PIL import Image, ImageDraw
 
 from engine.picture import BACKGROUND, INK, TITLES, font, rgb_of
 from viewer import actions
 from viewer.desk import Desk
 from viewer.legend import ordered
+from viewer.lettering import letter
 from viewer.live import Slider
 
 WIDTH = 264
@@ -36,8 +37,8 @@ class Hit:
     drags: bool = False
 
 
-def draw_panel(desk: Desk, height: int, top: int = 0) -> tuple[np.ndarray, list[Hit]]:
-    """The panel uint8 `[height, WIDTH, 3]`, and what in it answers to the mouse.
+def draw_panel(desk: Desk, height: int, top: int = 0) -> tuple[Image.Image, list[Hit]]:
+    """The panel, WIDTH by `height` pixels, and what in it answers to the mouse.
 
     Args:
         top: structures further up than this many rows have been scrolled away.
@@ -49,7 +50,7 @@ def draw_panel(desk: Desk, height: int, top: int = 0) -> tuple[np.ndarray, list[
         _labels(page, desk)
         _scene(page, desk)
         _structures(page, desk, top)
-    return np.asarray(page.image), page.hits
+    return page.image, page.hits
 
 
 class _Page:
@@ -63,7 +64,7 @@ class _Page:
 
     def text(self, words: str, ink: tuple[int, int, int] = INK, bold: bool = False, size: int = _TEXT) -> None:
         """A line of text."""
-        self.draw.text((_MARGIN, self.y + _ROW / 2), words, ink, font(size, bold), anchor="lm")
+        letter(self.image, (_MARGIN, self.y + _ROW / 2), words, ink, size, "lm", bold)
         self.y += _ROW
 
     def buttons(self, given: list[tuple[str, bool, Callable[[Desk, float], None]]]) -> None:
@@ -75,9 +76,7 @@ class _Page:
                 x, self.y = _MARGIN, self.y + _ROW + 3
             box = (x, self.y, wide, _ROW - 2)
             self.draw.rounded_rectangle(_corners(box), 4, fill=_ON if on else None, outline=_FRAME)
-            self.draw.text(
-                (x + wide / 2, self.y + _ROW / 2 - 1), words, INK if on else _QUIET, font(_TEXT - 1), anchor="mm"
-            )
+            letter(self.image, (x + wide / 2, self.y + _ROW / 2 - 1), words, INK if on else _QUIET, _TEXT - 1, "mm")
             self.hits.append(Hit(box, does))
             x += wide + 5
         self.y += _ROW + 6
@@ -85,11 +84,11 @@ class _Page:
     def slider(self, words: str, share: float, shown: str, does: Callable[[Desk, float], None]) -> None:
         """A slider that stands at `share` of its way."""
         left, right, middle = 112, WIDTH - _MARGIN - 44, self.y + _ROW / 2
-        self.draw.text((_MARGIN, middle), _short(words, left - _MARGIN - 6), INK, font(_TEXT - 1), anchor="lm")
+        letter(self.image, (_MARGIN, middle), _short(words, left - _MARGIN - 6), INK, _TEXT - 1, "lm")
         self.draw.line((left, middle, right, middle), fill=_FRAME, width=3)
         knob = left + share * (right - left)
         self.draw.ellipse((knob - 5, middle - 5, knob + 5, middle + 5), fill=INK)
-        self.draw.text((WIDTH - _MARGIN, middle), shown, _QUIET, font(_TEXT - 2), anchor="rm")
+        letter(self.image, (WIDTH - _MARGIN, middle), shown, _QUIET, _TEXT - 2, "rm")
         self.hits.append(Hit((left, self.y, right - left, _ROW), does, drags=True))
         self.y += _ROW
 
@@ -189,10 +188,10 @@ def _structures(page: _Page, desk: Desk, top: int) -> None:
         color = rgb_of(desk.shown.colors[label])
         page.draw.rounded_rectangle(swatch, 3, fill=None if off else color, outline=color)
         name = _short(desk.shown.names[label].replace("_", " "), WIDTH - left - 30)
-        page.draw.text((left + 19, middle), name, _QUIET if off else INK, font(_TEXT), anchor="lm")
+        letter(page.image, (left + 19, middle), name, _QUIET if off else INK, _TEXT, "lm")
         if desk.draws:
             cross = (WIDTH - _MARGIN - _ROW, page.y, _ROW, _ROW)
-            page.draw.text((cross[0] + _ROW / 2, middle), "×", _FRAME, font(_TEXT), anchor="mm")
+            letter(page.image, (cross[0] + _ROW / 2, middle), "×", _FRAME, _TEXT, "mm")
             page.hits.append(Hit(cross, _leaving_out(desk.shown.names[label])))
         page.hits.append(Hit((_MARGIN, page.y, WIDTH - 2 * _MARGIN, _ROW), _toggling(label)))
         page.y += _ROW
@@ -209,6 +208,7 @@ def _toggling(label: int) -> Callable[[Desk, float], None]:
     return act
 
 
+@functools.lru_cache(maxsize=512)
 def _short(words: str, width: int) -> str:
     """The words, cut so that they fit."""
     while len(words) > 1 and font(_TEXT - 1).getlength(words) > width:

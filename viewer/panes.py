@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageDraw
 
-from engine.picture import BACKGROUND, PLANES, Axis, font, slice_spacing
+from engine.picture import BACKGROUND, PLANES, Axis, slice_spacing
 from viewer.beams import Beams, cut
+from viewer.lettering import letter
 from viewer.marks import mark
 from viewer.places import draw_mark
-from viewer.slices import draw_slice, extent_mm, position_mm
+from viewer.slices import extent_mm, kept_slice, position_mm
 from viewer.state import Kind, Position, View, Voxel
 from viewer.subject import Subject
 
@@ -77,12 +78,9 @@ def draw_panes(
     sheet = Image.new("RGB", size, BACKGROUND)
     for cell in cells(subject, view, size):
         if cell.kind != "3d":
-            picture = draw_pane(subject, view_in(view, cell), cell.kind, cell.box[2:])
+            sheet.paste(draw_pane(subject, view_in(view, cell), cell.kind, cell.box[2:]), cell.box[:2])
         elif organs is not None:
-            picture = organs(cell.box[2:])
-        else:
-            continue
-        sheet.paste(Image.fromarray(picture), cell.box[:2])
+            sheet.paste(Image.fromarray(organs(cell.box[2:])), cell.box[:2])
     return sheet
 
 
@@ -183,22 +181,23 @@ def voxel_at(subject: Subject, view: View, shown: Pane, x: float, y: float) -> V
     return i, j, k
 
 
-def draw_pane(subject: Subject, view: View, plane: Axis, size: tuple[int, int], text_px: int = 13) -> np.ndarray:
-    """A slice in a cell of `size` with its marks, the other planes' lines and the ruler, uint8 `[h, w, 3]`."""
+def draw_pane(subject: Subject, view: View, plane: Axis, size: tuple[int, int], text_px: int = 13) -> Image.Image:
+    """A slice in a cell of `size` with its marks, the other planes' lines and the ruler."""
     shown = pane(subject, view, plane, size)
     cell = Image.new("RGB", size)
     rows, columns = shown.region
     if rows.start < rows.stop and columns.start < columns.stop:
-        picture = draw_slice(subject, view, plane, shown.pixel_mm, (rows, columns))
+        picture = kept_slice(subject, view, plane, shown.pixel_mm, (rows, columns))
         left, top = shown.pixel(columns.start - 0.5, rows.start - 0.5)
-        cell.paste(Image.fromarray(picture), (round(left + 0.5), round(top + 0.5)))
+        cell.paste(picture, (round(left + 0.5), round(top + 0.5)))
     draw = ImageDraw.Draw(cell)
     draw_beams(draw, subject, view, shown)
     draw_places(draw, subject, view, shown)
     if view.lines:
         _cross(draw, shown.pixel(*column_row(subject, plane, view.cursor)), size)
-    _measure(draw, subject, view, shown, text_px)
-    return mark(np.asarray(cell), plane, shown.pixel_mm, caption(subject, view, plane), text_px)
+    _measure(cell, subject, view, shown, text_px)
+    mark(cell, plane, shown.pixel_mm, caption(subject, view, plane), text_px)
+    return cell
 
 
 def draw_beams(draw: ImageDraw.ImageDraw, subject: Subject, view: View, shown: Pane) -> None:
@@ -241,12 +240,13 @@ def _cross(draw: ImageDraw.ImageDraw, place: tuple[float, float], size: tuple[in
             draw.line((x, a, x, b), fill=_LINE)
 
 
-def _measure(draw: ImageDraw.ImageDraw, subject: Subject, view: View, shown: Pane, text_px: int) -> None:
+def _measure(cell: Image.Image, subject: Subject, view: View, shown: Pane, text_px: int) -> None:
     """The ruler and its length, on slices that both its ends lie on."""
     voxels = [subject.grid.to_index(np.asarray(end)) for end in view.ruler]
     along = 2 - PLANES.index(shown.plane)
     if not voxels or any(abs(v[along] - view.cursor[along]) > 0.5 + 1e-6 for v in voxels):
         return
+    draw = ImageDraw.Draw(cell)
     ends = [shown.pixel(*column_row(subject, shown.plane, (v[0], v[1], v[2]))) for v in voxels]
     for x, y in ends:
         draw.ellipse((x - 3, y - 3, x + 3, y + 3), outline=_RULER, width=2)
@@ -254,7 +254,7 @@ def _measure(draw: ImageDraw.ImageDraw, subject: Subject, view: View, shown: Pan
         draw.line((*ends[0], *ends[1]), fill=_RULER, width=2)
         text = f"{length_mm(view.ruler):.1f} mm"
         x, y = ends[1]
-        draw.text((x + 8, y), text, _RULER, font(text_px), anchor="lm", stroke_width=2, stroke_fill=(0, 0, 0))
+        letter(cell, (x + 8, y), text, _RULER, text_px, "lm", shadow=(0, 0, 0))
 
 
 def length_mm(ruler: Sequence[Position]) -> float:

@@ -76,8 +76,8 @@ def draw_page(
         shown = pane(subject, view, plane, box[2:], page.pixel_mm)
         draw_beams(ImageDraw.Draw(cell), subject, view, shown)
         draw_places(ImageDraw.Draw(cell), subject, view, shown)
-        picture = mark(np.asarray(cell), plane, page.pixel_mm, caption(subject, view, plane), text_px, scale_mm)
-        _paste(sheet, picture, box)
+        mark(cell, plane, page.pixel_mm, caption(subject, view, plane), text_px, scale_mm)
+        sheet.paste(cell, box[:2])
     if page.organs is not None:
         _paste(sheet, draw_organs(subject, page.organs[2:]), page.organs)
     if page.legend is not None:

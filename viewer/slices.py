@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
 
-from engine.picture import Axis, grey, outlines, overlay, slice_of, slice_spacing, square, square_labels
+import numpy as np
+from PIL import Image
+
+from engine.picture import Axis, grey, outlines, overlay, rgb_of, slice_of, slice_spacing, square
+from engine.squared import square_labels
 from viewer.state import View
 from viewer.subject import Subject
+
+_KEPT = 12  # pictures of a subject
 
 
 def draw_slice(
@@ -33,10 +39,41 @@ def draw_slice(
     labels = square_labels(labels, spacing, pixel_mm)
     shown = {label: color for label, color in subject.colors.items() if label not in view.hidden}
     filled = {label: color for label, color in shown.items() if label not in view.bare}
-    out = overlay(picture, labels, filled, view.opacity, view.outline)
-    if view.outline and view.bare:
-        out = overlay(out, _bare_outlines(labels, view.bare), shown, opacity=1.0, outline=False)
+    out = overlay(picture, labels, filled, view.opacity, outline=False)
+    if view.outline:
+        _trace(out, labels, shown, view.bare)
     return out
+
+
+def kept_slice(subject: Subject, view: View, plane: Axis, pixel_mm: float, region: tuple[slice, slice]) -> Image.Image:
+    """`draw_slice` as a picture to paste, drawn once: a click leaves one of three slices as it is, a wheel two."""
+    shown = (view.modality, view.window, view.opacity, view.outline, view.bare, view.hidden, view.labelled)
+    key = (plane, view.index(plane), pixel_mm, *((part.start, part.stop) for part in region), *shown)
+    kept = subject.pictures
+    if key not in kept:
+        kept[key] = Image.fromarray(draw_slice(subject, view, plane, pixel_mm, region))
+        if len(kept) > _KEPT:
+            del kept[next(iter(kept))]
+    return kept[key]
+
+
+def _trace(picture: np.ndarray, labels: np.ndarray, colors: Mapping[int, str], bare: frozenset[int]) -> None:
+    """Draw outlines; those of bare labels only beside the background and each other: organs inside draw their own."""
+    rows, columns = np.nonzero(outlines(labels))
+    own = labels[rows, columns]
+    if bare:
+        on = np.isin(own, list(bare))
+        r, c, none = rows[on], columns[on], [0, *bare]
+        height, width = labels.shape
+        organ = np.zeros(len(r), bool)
+        for dr, dc in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            beside = labels[np.clip(r + dr, 0, height - 1), np.clip(c + dc, 0, width - 1)]
+            organ |= np.isin(beside, none, invert=True)
+        on[on] = organ
+        rows, columns, own = rows[~on], columns[~on], own[~on]
+    for label, color in colors.items():
+        at = np.flatnonzero(own == label)
+        picture[rows[at], columns[at]] = rgb_of(color)
 
 
 def _overlapping(
@@ -54,18 +91,6 @@ def _overlapping(
             mask = square_labels(np.isin(labels, list(subject.values(label))).astype(np.uint8), spacing, pixel_mm)
             out = overlay(out, mask, {1: color}, 0.0 if label in view.bare else view.opacity, view.outline)
     return out
-
-
-def _bare_outlines(labels2d: np.ndarray, bare: frozenset[int]) -> np.ndarray:
-    """The borders of bare labels with the background and with each other; organs inside draw their own."""
-    is_bare = np.isin(labels2d, list(bare))
-    organ = (labels2d != 0) & ~is_bare
-    beside_organ = organ.copy()
-    beside_organ[1:] |= organ[:-1]
-    beside_organ[:-1] |= organ[1:]
-    beside_organ[:, 1:] |= organ[:, :-1]
-    beside_organ[:, :-1] |= organ[:, 1:]
-    return np.where(is_bare & outlines(labels2d) & ~beside_organ, labels2d, 0)
 
 
 def _values(subject: Subject, view: View, plane: Axis) -> np.ndarray:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
+from PIL import Image
 
 from engine.errors import UserError
 from engine.generate import Sample
@@ -138,6 +139,11 @@ class Subject:
     def at(self, value: int) -> list[int]:
         """Labels of the structures whose voxels have a value of the label map."""
         return [label for label in self.names if value in self.values(label)]
+
+    @cached_property
+    def pictures(self) -> dict[Hashable, Image.Image]:
+        """Slices that have been drawn, the oldest first; see `viewer.slices.kept_slice`."""
+        return {}
 
     @cached_property
     def presets(self) -> Mapping[str, Mapping[str, Window]]:

@@ -6,10 +6,12 @@ import numpy as np
 import pyvista as pv
 import vtk
 from PIL import Image, ImageDraw
-from vtk.util.numpy_support import numpy_to_vtk
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from engine.picture import BACKGROUND, INK, font
 from viewer.desk import KEYS, Desk
+from viewer.later import Later
+from viewer.lettering import letter
 from viewer.organs import Organs
 from viewer.panel import WIDTH, Hit, draw_panel
 from viewer.panes import Cell, draw_panes
@@ -50,6 +52,9 @@ class Window:
         desk: what is shown.
         size: (width, height) in pixels to begin with.
         off_screen: draw without a display, for pictures and tests.
+
+    Attributes:
+        cells: the panes that are on screen.
     """
 
     def __init__(self, desk: Desk, size: tuple[int, int] = SIZE, off_screen: bool = False) -> None:
@@ -58,13 +63,16 @@ class Window:
         self.organs = Organs(self.plotter)
         self._drawn = -1  # the desk's version that is on screen
         self._size = (0, 0)
-        self._cells: list[Cell] = []
+        self.cells: list[Cell] = []
         self._hits: list[Hit] = []
         self._held: Hit | None = None  # a slider of the panel
         self._at = (0.0, 0.0)
         self._under = self._told = ""  # what the mouse is over, and what the line at the foot says
         self._scrolled = 0
-        self._picture = np.zeros((1, 1, 3), np.uint8)
+        self._later = Later()  # the organs, where the CPU draws them
+        self._panel = Image.new("RGB", (WIDTH, 1))
+        self._panelled: tuple[int, int] | None = None  # what of the desk the panel shows, and its height
+        self._composed = np.zeros((1, 1, 3), np.uint8)
         self._image = vtk.vtkImageData()
         self._lay_below()
 
@@ -86,23 +94,47 @@ class Window:
         self.plotter.renderer.SetLayer(1)
         self._window.AddRenderer(below)
 
-    def update(self) -> bool:
-        """Draw what has changed; whether anything had."""
-        width, height = self._window.GetSize()
-        stale = self.desk.version != self._drawn or (width, height) != self._size
+    def update(self, at_once: bool = False) -> bool:
+        """Draw what has changed; whether anything had. Organs that the CPU draws follow later, or `at_once`."""
+        width, height = size = self._window.GetSize()
+        stale = self.desk.version != self._drawn or size != self._size
         told = self.desk.told(self._under)
-        if not stale and told == self._told:
+        if not stale and told == self._told and not self._later.due:
             return False
+        before = self._cell_of_organs if size == self._size else None
         if stale:
-            self._drawn, self._size = self.desk.version, (width, height)
+            self._drawn, self._size = self.desk.version, size
             self._window.SetWindowName(f"{self.desk.subject.name} - Viscera" if self.desk.subject else "Viscera")
-            self._picture = self._compose(self._size)
-            self._place_organs()
+            self._composed = self._compose(size)
+        cell = self._cell_of_organs
+        picture = self._composed.copy()
+        picture[max(height - _FOOT, 0) :, : max(width - WIDTH, 0)] = _line(told, max(width - WIDTH, 0))
         self._told = told
-        self._picture[max(height - _FOOT, 0) :, : max(width - WIDTH, 0)] = _line(told, max(width - WIDTH, 0))
-        self._show()
-        self._window.Render()
+        if at_once or cell is None or cell != before or self._later.due or not self.organs.software:
+            self._later.done()
+            self._place_organs(cell)
+            self._show(picture)
+            return True
+        if stale:
+            self._later.put_off()
+        left, top, wide, high = cell.box
+        picture[top : top + high, left : left + wide] = self._on_screen(cell)
+        self.plotter.renderer.SetDraw(False)
+        self._show(picture)
+        self.plotter.renderer.SetDraw(True)
         return True
+
+    @property
+    def _cell_of_organs(self) -> Cell | None:
+        return next((cell for cell in self.cells if cell.kind == "3d"), None)
+
+    def _on_screen(self, cell: Cell) -> np.ndarray:
+        """What is seen in a cell now, uint8 `[h, w, 3]`."""
+        left, top, wide, high = cell.box
+        bottom = self._size[1] - top - high
+        seen = vtk.vtkUnsignedCharArray()
+        self._window.GetPixelData(left, bottom, left + wide - 1, bottom + high - 1, 0, seen, 0)
+        return vtk_to_numpy(seen).reshape(high, wide, 3)[::-1]
 
     @property
     def _window(self) -> vtk.vtkRenderWindow:
@@ -114,11 +146,14 @@ class Window:
         width, height = size
         sheet = Image.new("RGB", size, BACKGROUND)
         room = (max(width - WIDTH, 1), max(height - _FOOT, 1))
-        self._cells = self.desk.cells(room) if self.desk.subject is not None else []
+        self.cells = self.desk.cells(room) if self.desk.subject is not None else []
         if self.desk.subject is not None:
             sheet.paste(draw_panes(self.desk.shown, self.desk.view, room))
-        panel, self._hits = draw_panel(self.desk, height, self._scrolled)
-        sheet.paste(Image.fromarray(panel), (width - WIDTH, 0))
+        state = self.desk.version - self.desk.moves, height
+        if state != self._panelled:
+            self._panelled = state
+            self._panel, self._hits = draw_panel(self.desk, height, self._scrolled)
+        sheet.paste(self._panel, (width - WIDTH, 0))
         if self.desk.helping:
             self._help(sheet, room)
         if self.desk.error:
@@ -151,16 +186,16 @@ class Window:
             draw.text((12, 20 + 18 * i), line, _TOLD, font(13), anchor="lm")
         sheet.paste(box, (0, room[1] - box.height))
 
-    def _show(self) -> None:
-        height, width, _ = self._picture.shape
+    def _show(self, picture: np.ndarray) -> None:
+        height, width, _ = picture.shape
         self._image.SetDimensions(width, height, 1)
-        values = numpy_to_vtk(np.ascontiguousarray(self._picture[::-1]).reshape(-1, 3), deep=True)
+        values = numpy_to_vtk(np.ascontiguousarray(picture[::-1]).reshape(-1, 3), deep=True)
         self._image.GetPointData().SetScalars(values)
         self._image.Modified()
+        self._window.Render()
 
-    def _place_organs(self) -> None:
-        """The organs and the three planes in the cell for 3-D."""
-        cell = next((cell for cell in self._cells if cell.kind == "3d"), None)
+    def _place_organs(self, cell: Cell | None) -> None:
+        """The organs and the three planes in their cell."""
         renderer = self.plotter.renderer
         renderer.SetDraw(cell is not None)
         if cell is None:
@@ -292,12 +327,12 @@ class Window:
         return None
 
     def _cell(self, x: float, y: float) -> Cell | None:
-        return next((cell for cell in self._cells if cell.holds(x, y)), None)
+        return next((cell for cell in self.cells if cell.holds(x, y)), None)
 
 
 def _line(told: str, width: int) -> np.ndarray:
     """The line at the foot, uint8 `[_FOOT, width, 3]`."""
     strip = Image.new("RGB", (width, _FOOT), BACKGROUND)
     if width:
-        ImageDraw.Draw(strip).text((10, _FOOT / 2), told, INK, font(13), anchor="lm")
+        letter(strip, (10, _FOOT / 2), told, INK, 13, "lm")
     return np.asarray(strip)

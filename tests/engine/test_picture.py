@@ -15,7 +15,6 @@ from engine.picture import (
     slice_of,
     slice_spacing,
     square,
-    square_labels,
     upright,
     window_of,
     windows,
@@ -142,16 +141,6 @@ def test_square_pixels_show_a_sphere_as_a_circle():
     filled = np.argwhere(picture > 0.5)
     height, width = np.ptp(filled, axis=0) + 1
     assert abs(int(height) - int(width)) <= 4
-
-
-def test_square_labels_invent_no_label():
-    labels = np.zeros((6, 6), np.int32)
-    labels[2:4, 2:4] = 300
-    labels[2:4, 4:] = 900
-    out = square_labels(labels, (1.0, 1.0), 0.25)
-    assert out.shape == (24, 24)
-    assert set(np.unique(out)) == {0, 300, 900}
-    assert abs((out == 300).sum() / 16 - 4) < 0.8
 
 
 def test_montage_places_tiles_in_rows():

@@ -20,6 +20,7 @@ from viewer import system
 from viewer.beams import beams_of, cut
 from viewer.desk import Desk
 from viewer.orbit import Orbit
+from viewer.organs import Organs
 from viewer.page import Page
 from viewer.panel import draw_panel
 from viewer.panes import BEAMS, caption, draw_pane, draw_panes
@@ -172,7 +173,8 @@ def test_the_panels_have_a_button_only_where_something_is_known(scanned, subject
         assert count == 0
 
 
-def test_the_fan_is_drawn_in_3d_and_follows_the_axial_slice(scanned, offscreen):
+def test_the_fan_is_drawn_in_3d_and_follows_the_axial_slice(scanned, offscreen, monkeypatch):
+    monkeypatch.setattr(Organs, "software", False)  # as where a GPU draws: at once
     desk = Desk(Still(scanned))
     desk.poll()
     desk.view = replace(desk.view, cursor=(30, 25, 10))

@@ -64,13 +64,17 @@ def test_a_pixel_off_the_slice_means_the_nearest_voxel(lopsided):
     assert voxel_at(lopsided, view, shown, 5000, 5000) == (39, 7, 0)
 
 
+def _drawn(subject, view, plane="axial"):
+    return np.asarray(draw_pane(subject, view, plane, SIZE))
+
+
 def test_what_is_drawn_at_a_pixel_is_the_voxel_there(lopsided):
     view = replace(first_view(lopsided), cursor=(25, 20, 13), lines=False, opacity=0.0, outline=False)
     view = view.windowed("own", (0.0, 3000.0 * 19 + 50 * 29 + 39))
     for plane in PLANES:
         for zoom in (1.0, 2.5):
             zoomed = replace(view, zoom=zoom)
-            shown, picture = pane(lopsided, zoomed, plane, SIZE), draw_pane(lopsided, zoomed, plane, SIZE)
+            shown, picture = pane(lopsided, zoomed, plane, SIZE), _drawn(lopsided, zoomed, plane)
             x, y = shown.pixel(*column_row(lopsided, plane, view.cursor))
             expected = 255 * lopsided.images["ct"][13, 20, 25] / zoomed.window[1]
             assert picture[round(y), round(x)].mean() == pytest.approx(expected, abs=4)
@@ -78,7 +82,7 @@ def test_what_is_drawn_at_a_pixel_is_the_voxel_there(lopsided):
 
 def test_the_cursors_lines_are_drawn_unless_hidden(lopsided):
     view = replace(first_view(lopsided), cursor=(25, 20, 13), opacity=0.0, outline=False)
-    with_lines, without = (draw_pane(lopsided, replace(view, lines=on), "axial", SIZE) for on in (True, False))
+    with_lines, without = (_drawn(lopsided, replace(view, lines=on)) for on in (True, False))
     changed = (with_lines != without).any(axis=-1)
     x, y = (round(v) for v in pane(lopsided, view, "axial", SIZE).pixel(*column_row(lopsided, "axial", view.cursor)))
     assert changed[y, 20:100].all() and changed[40 : y - 20, x].all()
@@ -90,12 +94,10 @@ def test_a_ruler_is_drawn_on_its_own_slice_and_tells_mm(lopsided):
     ends = tuple(map(float, place(np.array([5.0, 7.0, 13.0])))), tuple(map(float, place(np.array([35.0, 27.0, 13.0]))))
     view = replace(first_view(lopsided), cursor=(11, 7, 13), ruler=ends)
     assert length_mm(view.ruler) == pytest.approx(50.0)  # 30 x 1 mm, 20 x 2 mm
-    bare = draw_pane(lopsided, replace(view, ruler=()), "axial", SIZE)
-    assert (draw_pane(lopsided, view, "axial", SIZE) != bare).any()
+    bare = _drawn(lopsided, replace(view, ruler=()))
+    assert (_drawn(lopsided, view) != bare).any()
     elsewhere = replace(view, cursor=(11, 7, 12))
-    assert np.array_equal(
-        draw_pane(lopsided, elsewhere, "axial", SIZE), draw_pane(lopsided, replace(elsewhere, ruler=()), "axial", SIZE)
-    )
+    assert np.array_equal(_drawn(lopsided, elsewhere), _drawn(lopsided, replace(elsewhere, ruler=())))
 
 
 def test_windows_are_laid_out_in_four_in_rows_or_alone(lopsided):

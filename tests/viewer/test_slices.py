@@ -2,13 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from engine.grid import Grid
 from engine.picture import INK, LETTERS, PLANES, rgb_of
 from viewer.legend import draw_legend, ordered
 from viewer.marks import LETTER_INK, bar_mm, mark
 from viewer.sheet import contact_sheet, row_of
-from viewer.slices import draw_slice
+from viewer.slices import draw_slice, kept_slice
 from viewer.state import first_view, nearest_voxel, richest_voxel
 from viewer.subject import Subject
 
@@ -81,16 +82,22 @@ def test_scale_bars_are_round(width_mm, bar):
     assert bar_mm(width_mm) == pytest.approx(bar)
 
 
+def _marked(size, pixel_mm):
+    picture = Image.new("RGB", size)
+    mark(picture, "axial", pixel_mm)
+    return np.asarray(picture)
+
+
 @pytest.mark.parametrize("pixel_mm", [0.5, 0.73, 1.0])
 def test_the_scale_bar_is_as_long_as_it_says(pixel_mm):
-    marked = mark(np.zeros((300, 300, 3), np.uint8), "axial", pixel_mm)
+    marked = _marked((300, 300), pixel_mm)
     row = has(marked, INK)[300 - 9 - 2]  # a row through the bar
     assert row.sum() == round(bar_mm(300 * pixel_mm) / pixel_mm)
     assert np.ptp(np.flatnonzero(row)) + 1 == row.sum()
 
 
 def test_letters_stand_at_the_four_edges():
-    ink = has(mark(np.zeros((200, 240, 3), np.uint8), "axial", 1.0), LETTER_INK)
+    ink = has(_marked((240, 200), 1.0), LETTER_INK)
     assert ink[80:120, :30].any() and ink[80:120, -30:].any()
     assert ink[:30, 105:135].any() and ink[-30:, 105:135].any()
     assert LETTERS["axial"] == "RLAP"
@@ -119,3 +126,18 @@ def test_the_contact_sheet_shows_the_same_slice_in_each_modality(subject):
     assert has(sheet, rgb_of(subject.colors[2])).any()
     with pytest.raises(ValueError, match="at least one picture"):
         contact_sheet([])
+
+
+def test_a_slice_is_drawn_once_as_long_as_nothing_about_it_changes(subject):
+    view = first_view(subject)
+    whole = slice(0, 20), slice(0, 20)
+    first = kept_slice(subject, view, "axial", 1.0, whole)
+    x, y, z = view.cursor
+    assert kept_slice(subject, replace(view, cursor=(x + 1, y + 1, z)), "axial", 1.0, whole) is first
+    others = [replace(view, cursor=(x, y, z + 1)), replace(view, opacity=0.9), replace(view, hidden=frozenset({4}))]
+    for other in (*others, view.windowed("own", (0.0, 3.0))):
+        drawn = np.asarray(kept_slice(subject, other, "axial", 1.0, whole))
+        assert np.array_equal(drawn, draw_slice(subject, other, "axial", 1.0, whole))
+    for step in range(20):
+        kept_slice(subject, view, "axial", 1.0 + 0.1 * step, whole)
+    assert kept_slice(subject, view, "axial", 1.0, whole) is not first  # the oldest are let go

@@ -1,12 +1,14 @@
 """The desktop window, drawn off-screen and driven as VTK drives it: mouse positions, wheels and keys."""
 
+import time
+
 import numpy as np
 import pytest
 
 from engine.picture import rgb_of
-from viewer import system
+from viewer import later, system
 from viewer.desk import Desk
-from viewer.organs import frame_of
+from viewer.organs import Organs, frame_of
 from viewer.panel import WIDTH
 from viewer.sources import Still
 from viewer.window import Window
@@ -63,6 +65,38 @@ def test_a_click_moves_the_other_planes_and_redraws_them(window):
     left, top, wide, high = next(cell for cell in window.desk.cells(_room()) if cell.kind == "coronal").box
     assert (_shot(window) != before)[top : top + high, left : left + wide].any()
     assert not window.update()  # nothing more to draw
+
+
+@pytest.mark.parametrize("software", [True, False])
+def test_organs_that_the_cpu_draws_follow_when_the_user_rests(window, monkeypatch, software):
+    monkeypatch.setattr(Organs, "software", software)
+    left, top, wide, high = next(cell for cell in window.desk.cells(_room()) if cell.kind == "3d").box
+
+    def organs():
+        return _shot(window)[top : top + high, left : left + wide]
+
+    before = organs()
+    for _ in range(2):
+        window.wheel(*_middle(window, "axial"), 4)
+        assert window.update()
+    assert np.array_equal(organs(), before) == software
+    if software:
+        assert not window.update()
+        time.sleep(later._REST_SECONDS)
+        window.tick()
+        assert not np.array_equal(organs(), before)
+    window.tick()
+    assert not window.update()
+
+
+def test_the_panel_is_drawn_anew_unless_the_cursor_alone_moved(window):
+    panel = window._panel
+    window.wheel(*_middle(window, "axial"), 1)
+    window.update()
+    assert window._panel is panel
+    window.desk.press("g")
+    window.update()
+    assert window._panel is not panel
 
 
 def test_the_wheel_pages_the_plane_under_it_and_leaves_the_organs_to_vtk(window):
