@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from engine.grid import Grid
-from engine.volume import Image
 
 #: Points along an arc, and about a circle.
 _ARC, _TURN = 49, 145
@@ -36,10 +35,10 @@ class Beams:
     paths: tuple[np.ndarray, ...] = ()
 
 
-def beams_of(image: Image) -> Beams | None:
-    """Where an image's scanner stood, as far as the image says it; None where it does not."""
-    maker = _MAKERS.get(image.modality)
-    return maker(image.meta, image.grid) if maker else None
+def beams_of(modality: str, meta: Mapping[str, Any], grid: Grid) -> Beams | None:
+    """Where an image's scanner stood, as far as what is known of the image says it; None where it does not."""
+    maker = _MAKERS.get(modality)
+    return maker(meta, grid) if maker else None
 
 
 def cut(triangles: np.ndarray, grid: Grid, axis: int, index: float) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.dataset import headers
 from engine.errors import UserError
 from engine.io import read_image, read_labels, same_place
 from viewer.subject import Subject
@@ -46,7 +47,7 @@ def open_case(root: Path, name: str) -> Subject:
     table = structure_table(facts.get("labels", {}))
     own_label = {title: min(own) for title, own in table.items()}
     about = facts.get("viscera", {}).get("structures", {})
-    return Subject.from_arrays(
+    subject = Subject.from_arrays(
         grid,
         images,
         merge(labels, table),
@@ -55,6 +56,11 @@ def open_case(root: Path, name: str) -> Subject:
         _parents(about, own_label),
         name,
     )
+    known = {modality: meta for modality, meta in headers.read(root, name).items() if modality in images}
+    try:
+        return subject.scanned(known, grid)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{root}: the header of {name} is damaged ({error!r}); generate the dataset again") from error
 
 
 def structure_table(labels: Mapping[str, int | list[int]]) -> dict[str, list[int]]:

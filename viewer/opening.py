@@ -17,8 +17,8 @@ from engine.scene import Scene
 from engine.volume import Volume
 from viewer.case import cases_of, open_case
 from viewer.live import PREVIEW, LiveScene, Settings
-from viewer.results import Results, open_result, records_in
-from viewer.sources import Cases, Draws, Source, Still
+from viewer.results import open_result, records_in, results
+from viewer.sources import Draws, Source, Still, cases
 from viewer.subject import Subject
 
 _LABEL_MARKS = ("_labels", "_label", "_seg", "-labels", "-label", "-seg")
@@ -56,8 +56,8 @@ def open_subject(
     if _is_scene(path):
         return _open_scene(path, MODALITIES if modality is None else (modality,), size, seed)
     case = _case_of(path)
-    if case is None and labels is None and (results := records_in(path)):
-        return open_result(results[0])
+    if case is None and labels is None and (records := records_in(path)):
+        return open_result(records[0])
     return _open_image(path, modality, labels) if case is None or labels is not None else open_case(*case)
 
 
@@ -83,9 +83,9 @@ def open_source(
             return Draws(LiveScene(path, size or min(own, PREVIEW), Settings(seed=seed), order, device))
         case = _case_of(path) if path.exists() and labels is None else None
         if case is not None:
-            return Cases(*case)
-        if path.exists() and labels is None and (results := records_in(path)):
-            return Results(results)
+            return cases(*case)
+        if path.exists() and labels is None and (records := records_in(path)):
+            return results(records)
     return Still(open_subject(target, modality, size, seed, labels))
 
 

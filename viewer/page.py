@@ -131,6 +131,7 @@ class Page:
             "name": subject.name,
             "size": " of ".join(subject.measures),
             "notes": subject.notes,
+            "place": self.desk.source.place,
             "images": [
                 {"name": m, "title": TITLES.get(m, m.upper()), "on": m == view.modality and not view.beside}
                 for m in subject.images
@@ -297,6 +298,9 @@ class Page:
         html.H1("{{ panel.name }}")
         html.P("{{ panel.size }}")
         html.Div("{{ note }}", v_for="note in panel.notes", key="note", classes="note")
+        with html.Div(classes="row", v_if="panel.place", id="place"):
+            html.Span("{{ panel.place }}")
+            self._build_steps()
         with html.Div(classes="row"):
             html.Button(
                 "{{ one.title }}",
@@ -338,8 +342,7 @@ class Page:
             )
         with html.Div(classes="row", v_if="panel.seed !== null"):
             html.Span("seed {{ panel.seed }}", id="seed")
-            html.Button("next", click=(self._key, "['n']"), id="next")
-            html.Button("previous", click=(self._key, "['[']"))
+            self._build_steps()
             html.Button("save", click=(self._key, "['s']"), title="write this sample as a scene of its own")
         with html.Label(classes="slider", v_for="one in panel.sliders", key="one.name"):
             html.Span("{{ one.name }}")
@@ -385,6 +388,10 @@ class Page:
             html.Button(
                 "{{ name }}", v_for="name in panel.left_out", key="name", click=(self._take, "['leave out', name]")
             )
+
+    def _build_steps(self) -> None:
+        html.Button("next", click=(self._key, "['n']"), classes="next")
+        html.Button("previous", click=(self._key, "['[']"))
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -19,6 +19,9 @@ WIDTH = 264
 _MARGIN, _ROW, _TEXT = 12, 22, 13
 _QUIET, _FRAME, _ON = (139, 149, 161), (52, 60, 70), (38, 84, 124)
 
+_STEP = "next", False, lambda desk, _: desk.step(1)
+_BACK = "previous", False, lambda desk, _: desk.step(-1)
+
 Box = tuple[int, int, int, int]  # left, top, width, height
 
 
@@ -104,6 +107,9 @@ def _title(page: _Page, desk: Desk) -> None:
         page.text(" of ".join(desk.subject.measures), _QUIET, size=_TEXT - 2)
         for note in desk.subject.notes:
             page.text(_short(note, WIDTH - 2 * _MARGIN), size=_TEXT - 1)
+        if place := desk.source.place:
+            page.text(place, _QUIET, size=_TEXT - 2)
+            page.buttons([_STEP, _BACK])
     page.rule()
 
 
@@ -156,8 +162,8 @@ def _scene(page: _Page, desk: Desk) -> None:
     page.buttons(
         [
             (f"seed {source.seed}", False, lambda desk, _: None),
-            ("next", False, lambda desk, _: desk.step(1)),
-            ("previous", False, lambda desk, _: desk.step(-1)),
+            _STEP,
+            _BACK,
             ("save", False, lambda desk, _: desk.save()),
         ]
     )

@@ -6,7 +6,9 @@ What a record holds is written in trainer/record.py; the image is read from wher
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,8 @@ import numpy as np
 from engine.errors import UserError
 from engine.io import read_image, read_labels, same_place
 from engine.picture import rgb_of
-from viewer.live import Frame
 from viewer.places import KINDS, Mark
-from viewer.sources import Still
+from viewer.sources import Several
 from viewer.state import Position
 from viewer.subject import Subject
 
@@ -60,27 +61,9 @@ def open_result(file: Path) -> Subject:
         raise UserError(f"{file}: a damaged record ({error!r}); evaluate or segment again") from error
 
 
-class Results(Still):
-    """Records, one at a time; the first follows the last."""
-
-    def __init__(self, files: list[Path]) -> None:
-        self.files, self._at = files, 0
-        super().__init__(self._open())
-
-    def step(self, count: int) -> None:
-        self._at = (self._at + count) % len(self.files)
-        try:
-            self._frame = Frame(subject=self._open())
-        except UserError as error:
-            self._frame = Frame(error=str(error))
-
-    def _open(self) -> Subject:
-        subject = open_result(self.files[self._at])
-        if len(self.files) == 1:
-            return subject
-        return replace(
-            subject, notes=(*subject.notes, f"result {self._at + 1} of {len(self.files)}, worst first (n: next)")
-        )
+def results(files: Sequence[Path]) -> Several:
+    """Records to leaf through, the worst first."""
+    return Several("result", [partial(open_result, file) for file in files], "worst first")
 
 
 def _subject(file: Path, content: dict[str, Any]) -> Subject:

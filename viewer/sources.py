@@ -1,8 +1,10 @@
-"""Where a viewer's subjects come from: one that stays, the cases of a dataset, or a scene that is drawn anew."""
+"""Where a viewer's subjects come from: one that stays, several to leaf through, or a scene that is drawn anew."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +18,10 @@ from viewer.subject import Subject
 
 class Source(Protocol):
     """What a desk shows."""
+
+    @property
+    def place(self) -> str:
+        """Which of several is shown (`case 3 of 12`); nothing where there is one, or no end to them."""
 
     def poll(self) -> Frame | None:
         """What is new since the last call; None where nothing is."""
@@ -36,6 +42,10 @@ class Still:
     def __init__(self, subject: Subject) -> None:
         self._frame: Frame | None = Frame(subject=subject)
 
+    @property
+    def place(self) -> str:
+        return ""
+
     def poll(self) -> Frame | None:
         frame, self._frame = self._frame, None
         return frame
@@ -50,20 +60,52 @@ class Still:
         pass
 
 
-class Cases(Still):
-    """The cases of a dataset, one at a time; the first follows the last."""
+class Several(Still):
+    """Subjects one at a time; the first follows the last.
 
-    def __init__(self, root: Path, name: str) -> None:
-        self.root, self.names = root, cases_of(root)
-        self._at = self.names.index(name)
-        super().__init__(open_case(root, name))
+    Args:
+        kind: what one of them is called.
+        loads: open them.
+        order: that they have, in words.
+        at: the first to show; where it cannot be opened, that is told beside the next one that can.
+
+    Raises:
+        UserError: none can be opened.
+    """
+
+    def __init__(self, kind: str, loads: Sequence[Callable[[], Subject]], order: str = "", at: int = 0) -> None:
+        self._kind, self._loads, self._order, self._at = kind, loads, order, at
+        errors: list[str] = []
+        for _ in loads:
+            self._frame = self._open()
+            if self._frame.subject is not None:
+                self._frame = replace(self._frame, error="\n".join(errors[:1]))
+                return
+            errors.append(self._frame.error)
+            self._at = (self._at + 1) % len(loads)
+        raise UserError(errors[0])
+
+    @property
+    def place(self) -> str:
+        if len(self._loads) == 1:
+            return ""
+        return f"{self._kind} {self._at + 1} of {len(self._loads)}{self._order and ', '}{self._order}"
 
     def step(self, count: int) -> None:
-        self._at = (self._at + count) % len(self.names)
+        self._at = (self._at + count) % len(self._loads)
+        self._frame = self._open()
+
+    def _open(self) -> Frame:
         try:
-            self._frame = Frame(subject=open_case(self.root, self.names[self._at]))
+            return Frame(subject=self._loads[self._at]())
         except UserError as error:
-            self._frame = Frame(error=str(error))
+            return Frame(error=str(error))
+
+
+def cases(root: Path, name: str) -> Several:
+    """The cases of a dataset, beginning with the one called `name`."""
+    names = cases_of(root)
+    return Several("case", [partial(open_case, root, each) for each in names], at=names.index(name))
 
 
 class Draws:
@@ -72,6 +114,10 @@ class Draws:
     def __init__(self, live: LiveScene) -> None:
         self.live = live
         self.frame = Frame()  # the last one that could be drawn
+
+    @property
+    def place(self) -> str:
+        return ""
 
     @property
     def seed(self) -> int:

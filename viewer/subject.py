@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -62,8 +63,8 @@ class Subject:
     def from_sample(cls, sample: Sample) -> Subject:
         """The subject of a generated sample."""
         images = {name: image.data.detach().cpu().numpy() for name, image in sample.images.items()}
-        known = {name: beams for name, image in sample.images.items() if (beams := beams_of(image))}
-        return replace(cls.from_volume(sample.volume, images, sample.name), beams=known)
+        headers = {name: image.meta for name, image in sample.images.items()}
+        return cls.from_volume(sample.volume, images, sample.name).scanned(headers, sample.volume.grid)
 
     @classmethod
     def from_volume(cls, volume: Volume, images: Mapping[str, np.ndarray] | None = None, name: str = "") -> Subject:
@@ -123,6 +124,16 @@ class Subject:
             parents or innermost(seen),
             with_descendants(seen, parents or {}),
         )
+
+    def scanned(self, headers: Mapping[str, Mapping[str, Any]], grid: Grid) -> Subject:
+        """The same with the scanners of its images, as far as their headers tell of them.
+
+        Args:
+            headers: by modality what an image of ours says of itself (`engine.volume.Image.meta`).
+            grid: of the images as they were made.
+        """
+        known = {name: beams for name, meta in headers.items() if (beams := beams_of(name, meta, grid))}
+        return replace(self, beams=known)
 
     def only(self, modality: str | None) -> Subject:
         """The same with one of its images; as it is where none is named."""

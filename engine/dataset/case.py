@@ -16,7 +16,7 @@ import psutil
 
 from engine import interrupts
 from engine.atomic import PARTIAL, write_text, writing
-from engine.dataset import phases, truth
+from engine.dataset import headers, phases, truth
 from engine.dataset.request import Job, Request
 from engine.generate import Sample, draw
 from engine.scene.sample import Scattered
@@ -53,6 +53,7 @@ def make(job: Job, request: Request) -> Made:
         aside.mkdir(parents=True)
         try:
             request.writer.save(aside, sample, request)
+            headers.save(aside, sample)
             truth.save(aside, sample, request)
             if cycle is not None:
                 phases.save(aside, sample, cycle, request)

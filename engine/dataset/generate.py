@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engine.atomic import write_text, writing
-from engine.dataset import nnunet, sam2, truth  # noqa: F401  (layouts register themselves)
+from engine.dataset import headers, nnunet, sam2, truth  # noqa: F401  (layouts register themselves)
 from engine.dataset.case import Made, complete, sweep
 from engine.dataset.pool import run
 from engine.dataset.request import Request, Result, differences
@@ -73,7 +73,11 @@ def _check_folder(request: Request) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; name a folder")
     if not file.is_file():
-        filled = [name for name in (*request.writer.folders, truth.FOLDER, "scenes") if any((out / name).glob("*"))]
+        filled = [
+            name
+            for name in (*request.writer.folders, headers.FOLDER, truth.FOLDER, "scenes")
+            if any((out / name).glob("*"))
+        ]
         if filled:
             raise UserError(f"{out}: holds {', '.join(filled)} of something else; choose another folder")
         return

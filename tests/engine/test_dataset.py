@@ -20,7 +20,7 @@ import SimpleITK as sitk
 
 from engine import io
 from engine.atomic import write_text
-from engine.dataset import Request, case, generate, pool
+from engine.dataset import Request, case, generate, headers, pool
 from engine.dataset.table import Table
 from engine.distance import normals, signed_distance
 from engine.errors import UserError
@@ -128,6 +128,20 @@ def test_own_labels_are_a_structure_without_its_children(request_of, scene):
         if name in volume.names():
             np.testing.assert_array_equal(np.isin(written, entry["own"]), volume.mask(name, children=False).numpy())
             np.testing.assert_array_equal(np.isin(written, entry["labels"]), volume.mask(name).numpy())
+
+
+@pytest.mark.parametrize("layout", ["nnunet", "sam2"])
+def test_headers_say_how_each_image_was_made(request_of, scene, layout):
+    request = request_of(count=1, layout=layout)
+    generate(request)
+    sample = draw(scene, scene.seed, 0, request.modalities)
+    read = headers.read(request.out, "organs_0000")
+    assert read == {name: json.loads(json.dumps(image.meta)) for name, image in sample.images.items()}
+    assert set(read) == set(request.modalities)
+    assert headers.read(request.out, "organs_0001") == {}
+    (request.out / "headers/organs_0000.json").write_text("[]")
+    with pytest.raises(UserError, match="damaged header"):
+        headers.read(request.out, "organs_0000")
 
 
 @pytest.mark.parametrize("layout", ["nnunet", "sam2"])

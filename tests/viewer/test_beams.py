@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
-from engine.generate import Sample
+from engine.dataset import Request, generate
+from engine.errors import UserError
+from engine.generate import Sample, draw
 from engine.grid import Grid
 from engine.picture import PLANES
 from engine.random import Stream
@@ -15,10 +17,12 @@ from engine.render.ct import CT
 from engine.render.mr import MR
 from engine.render.us import US
 from engine.render.us.probe import PROBES
+from engine.scene import Scene
 from tests.engine.phantoms import Part, build
 from viewer import system
 from viewer.beams import beams_of, cut
 from viewer.desk import Desk
+from viewer.opening import open_subject
 from viewer.orbit import Orbit
 from viewer.organs import Organs
 from viewer.page import Page
@@ -109,7 +113,7 @@ def test_a_gantrys_circle_bounds_what_was_measured(geometry):
 def test_only_what_is_known_is_drawn():
     for protocol in (CT(), MR()):
         image, subject = imaged(protocol)
-        assert beams_of(image) is None and not subject.beams
+        assert beams_of(image.modality, image.meta, image.grid) is None and not subject.beams
 
 
 @pytest.mark.parametrize("kind", PROBES)
@@ -142,6 +146,28 @@ def test_slices_show_it_unless_switched_off(scanned, plane):
     assert lit(draw_pane(scanned, on, plane, (300, 300))) > 100 and not lit(draw_pane(scanned, off, plane, (300, 300)))
     assert "curved probe, 85 mm deep" in caption(scanned, on, "axial")
     assert not any("probe" in line for line in caption(scanned, off, "axial"))
+
+
+def test_a_datasets_case_shows_what_its_scene_does(tmp_path):
+    scene = Scene.model_validate(
+        {
+            "viscera": 1,
+            "name": "water",
+            "grid": {"size": [30, 26, 20], "spacing": [3, 3, 3]},
+            "structures": {"ball": {"kind": "sphere", "material": "liver", "radius": 30}},
+            "acquire": [{"modality": "us", "probe": {"kind": "curved"}, "depth_mm": 60, "rotation_deg": 20}],
+        }
+    )
+    generate(Request((scene,), tmp_path / "out", count=1, modalities=("ct", "us")))
+    subject = open_subject(tmp_path / "out")
+    beams = Subject.from_sample(draw(scene, scene.seed, 0, ("ct", "us"))).beams
+    assert list(subject.beams) == list(beams) == ["us"] and subject.beams["us"].title == beams["us"].title
+    np.testing.assert_allclose(subject.beams["us"].seen, beams["us"].seen, atol=1e-3)
+    assert lit(draw_pane(subject, first_view(subject, "us"), "axial", (300, 300))) > 100
+    header = tmp_path / "out/headers/water_0000.json"
+    header.write_text(header.read_text().replace('"depths_mm"', '"depths"'))
+    with pytest.raises(UserError, match="the header of water_0000 is damaged"):
+        open_subject(tmp_path / "out")
 
 
 def test_another_image_shows_nothing_of_it(scanned):

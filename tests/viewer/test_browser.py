@@ -306,7 +306,7 @@ def _slide_and_reseed(driver):
     wait(lambda: float(slider.get_property("value")) > 27)
     seed = driver.find_element("id", "seed")
     assert seed.text == "seed 4"
-    _changed(driver, driver.find_element("id", "next").click)
+    _changed(driver, driver.find_element("class name", "next").click)
     wait(lambda: seed.text == "seed 5")
 
 

@@ -9,7 +9,7 @@ from engine.io import write_image, write_labels
 from viewer.desk import KEYS, Desk
 from viewer.live import Frame
 from viewer.panes import column_row, pane
-from viewer.sources import Cases, Still
+from viewer.sources import Still, cases
 
 SIZE = (800, 600)
 
@@ -175,7 +175,7 @@ def test_the_cases_of_a_dataset_follow_each_other(subject, tmp_path):
     for name in ("a", "b"):
         write_image(tmp_path / "imagesTr" / f"{name}_0000.nii.gz", subject.images["ct"], subject.grid)
         write_labels(tmp_path / "labelsTr" / f"{name}.nii.gz", (subject.labels > 0).astype(np.uint8), subject.grid)
-    desk = Desk(Cases(tmp_path, "b"))
+    desk = Desk(cases(tmp_path, "b"))
     desk.poll()
     assert desk.shown.name == "b"
     for key, name in (("n", "a"), ("n", "b"), ("[", "a")):
@@ -184,5 +184,9 @@ def test_the_cases_of_a_dataset_follow_each_other(subject, tmp_path):
         assert desk.shown.name == name
     (tmp_path / "imagesTr" / "b_0000.nii.gz").write_bytes(b"broken")
     desk.press("n")
+    desk.poll()
+    assert "b_0000.nii.gz" in desk.error and desk.shown.name == "a"
+    assert desk.source.place == "case 2 of 2"
+    desk = Desk(cases(tmp_path, "b"))
     desk.poll()
     assert "b_0000.nii.gz" in desk.error and desk.shown.name == "a"

@@ -18,7 +18,7 @@ from viewer.meshes import surfaces
 from viewer.opening import open_source, open_subject
 from viewer.orbit import Orbit
 from viewer.organs import Organs
-from viewer.panel import draw_panel
+from viewer.panel import _STEP, draw_panel
 from viewer.panes import caption, column_row, draw_pane, pane
 from viewer.places import Mark
 from viewer.results import records_in
@@ -183,8 +183,20 @@ def test_results_are_leafed_through_worst_first(tmp_path):
         desk.press(key)
         desk.poll()
     assert told == ["Dice 0.10", "Dice 0.50", "Dice 0.90", "Dice 0.10"]
-    assert desk.shown.notes[-1] == "result 3 of 3, worst first (n: next)"
+    assert desk.source.place == "result 3 of 3, worst first"
+    assert any(hit.does is _STEP[2] for hit in draw_panel(desk, 600)[1])
     assert len(records_in(tmp_path)) == 3
+
+
+def test_a_result_whose_image_is_gone_is_told_of_beside_the_next_one(tmp_path):
+    write(tmp_path, "0001", 0.1, image=[str(tmp_path / "gone.nii.gz")])
+    write(tmp_path, "0002", 0.2)
+    desk = desk_on(tmp_path / "out")
+    assert desk.shown.notes[0] == "Dice 0.20" and "gone.nii.gz is gone" in desk.error
+    assert desk.source.place == "result 2 of 2, worst first"
+    (tmp_path / "scan.nii.gz").unlink()
+    with pytest.raises(UserError, match=r"gone\.nii\.gz is gone"):
+        open_source(tmp_path / "out")
 
 
 def test_a_record_opens_by_its_label_map_and_an_image_beside_it_stays_an_image(record):
