@@ -171,6 +171,12 @@ class Desk:
         px, py, pz = map(float, self.shown.grid.to_world(voxel))
         self.view = actions.measure(self.view, (px, py, pz))
 
+    def follow(self, cell: Cell, x: float, y: float) -> None:
+        """Take the cursor along with the mouse, at a pixel of a cell: while Shift is held, and never with the ruler."""
+        if cell.kind != "3d":
+            self._touch(cell)
+            self.view = actions.point(self.shown, self.view, cell, x, y)
+
     def wheel(self, cell: Cell, steps: int) -> None:
         """Page through the slices of a cell's plane."""
         if cell.kind != "3d":

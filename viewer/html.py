@@ -26,7 +26,14 @@ from viewer.state import Position, View, first_view
 from viewer.subject import Subject
 
 _ASSETS = Path(__file__).with_name("assets")
-_SCRIPTS = ("niivue/niivue.min.js", "html/readout.js", "html/marks.js", "html/panes.js", "html/panel.js")
+_SCRIPTS = (
+    "niivue/niivue.min.js",
+    "html/readout.js",
+    "html/marks.js",
+    "html/places.js",
+    "html/panes.js",
+    "html/panel.js",
+)
 _STYLES = ("page.css", "html/html.css")
 #: NiiVue draws labels of one byte.
 _MOST_LABELS = 255
@@ -109,6 +116,10 @@ def _facts(subject: Subject, view: View) -> dict[str, Any]:
     return {
         "name": subject.name,
         "measures": " of ".join(subject.measures),
+        "notes": subject.notes,
+        "places": [
+            {"kind": one.kind, "points": grid.to_index(np.asarray(one.points)).tolist()} for one in subject.marks
+        ],
         "grid": {"size": grid.size, "axes": grid.axes.tolist(), "origin": grid.origin},
         "images": [_image(subject, modality) for modality in subject.images],
         "labels": _labels(subject, number),
@@ -116,6 +127,7 @@ def _facts(subject: Subject, view: View) -> dict[str, Any]:
         "shown": view.modality,
         "cursor": view.cursor,
         "opacity": view.opacity,
+        "zoom": view.zoom,
         "keys": [{"names": key.names, "title": key.title, "says": key.says} for key in KEYS],
     }
 

@@ -214,6 +214,8 @@ class Page:
             self._turning = not self.desk.hold(cell, x, y, right=extra == 2)
         elif kind == "double" and cell is not None:
             self.desk.double_click(cell)
+        elif kind == "follow" and cell is not None:
+            self.desk.follow(cell, x - cell.box[0], y - cell.box[1])
         elif kind == "wheel" and cell is not None:
             if cell.kind == "3d":
                 self.orbit.closer(1.1**extra)

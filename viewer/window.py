@@ -164,6 +164,7 @@ class Window:
         lines = [("1-9", "windows of the image"), *((key.title, key.says) for key in KEYS)]
         lines += [
             ("click", "cursor"),
+            ("shift + move", "cursor, without a click"),
             ("wheel", "slices"),
             ("right drag", "window and level"),
             ("double click", "alone"),
@@ -244,7 +245,7 @@ class Window:
         on("LeftButtonReleaseEvent", lambda x, y: self.release(), style.OnLeftButtonUp)
         on("RightButtonPressEvent", self.grab, style.OnRightButtonDown)
         on("RightButtonReleaseEvent", lambda x, y: self.release(), style.OnRightButtonUp)
-        on("MouseMoveEvent", self.move, style.OnMouseMove)
+        on("MouseMoveEvent", lambda x, y: self.move(x, y, bool(interactor.GetShiftKey())), style.OnMouseMove)
         on("MouseWheelForwardEvent", lambda x, y: self.wheel(x, y, 1), style.OnMouseWheelForward)
         on("MouseWheelBackwardEvent", lambda x, y: self.wheel(x, y, -1), style.OnMouseWheelBackward)
         style.AddObserver("KeyPressEvent", lambda *_: self._key(interactor.GetKeySym(), interactor))
@@ -283,7 +284,7 @@ class Window:
         held, self._held = self._held, None
         return self.desk.release() or held is not None
 
-    def move(self, x: float, y: float) -> bool:
+    def move(self, x: float, y: float, shift: bool = False) -> bool:
         """The mouse at another pixel; False where the organs are turned."""
         (x0, y0), self._at = self._at, (x, y)
         cell = self._cell(x, y)
@@ -292,7 +293,9 @@ class Window:
         elif not self.desk.drag(cell, (x, y), ((x - x0) / self._size[0], (y - y0) / self._size[1])):
             under = self.desk.under(cell, x - cell.box[0], y - cell.box[1]) if cell is not None else None
             self._under = under.text if under else ""
-            return False
+            if not shift or cell is None or cell.kind == "3d":
+                return False
+            self.desk.follow(cell, x - cell.box[0], y - cell.box[1])
         return True
 
     def wheel(self, x: float, y: float, steps: int) -> bool:

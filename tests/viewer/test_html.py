@@ -20,6 +20,7 @@ from viewer import view
 from viewer.html import page_of, write_html
 from viewer.meshes import measure, surface_of
 from viewer.packed import packed_image, packed_surface
+from viewer.places import Mark
 from viewer.readout import readout
 from viewer.subject import Subject
 
@@ -235,6 +236,57 @@ def test_the_mouse_drags_the_window_maximises_a_pane_and_comes_closer(opened, su
     seen = hue_is_near(_organs(opened), subject.colors[4]).sum()
     ActionChains(opened).scroll_from_origin(ScrollOrigin.from_element(canvas, 150, -100), 0, -100).perform()
     wait(lambda: hue_is_near(_organs(opened), subject.colors[4]).sum() > 1.1 * seen)
+
+
+def test_the_ruler_tells_mm_and_leaves_the_cursor(opened, subject):
+    from selenium.webdriver import ActionChains, Keys
+
+    before = _text(opened, "foot")
+    _button(opened, "measure").click()
+    ends = []
+    for share in (0.15, 0.35):
+        _click(opened, share, 0.31)  # off the other planes
+        wait(lambda: len(opened.find_elements("css selector", "#marks circle")) == len(ends) + 1)
+        ends.append(re.search(r"voxel (\d+), (\d+), (\d+)", _text(opened, "foot")).groups())  # what the mouse is over
+    length = np.linalg.norm(np.diff(subject.grid.to_world(np.array(ends, float)), axis=0))
+    wait(lambda: f"{length:.1f} mm" in _text(opened, "marks"))
+    _press(opened, "f")
+    wait(lambda: f"{length:.1f} mm" not in _text(opened, "marks"))  # on its own slice alone
+    _press(opened, "b")
+    wait(lambda: f"{length:.1f} mm" in _text(opened, "marks"))
+    _press(opened, Keys.ESCAPE)
+    wait(lambda: not opened.find_elements("css selector", "#marks circle"))
+    _click(opened, 0.2, 0.3)
+    ActionChains(opened).move_to_element(opened.find_element("id", "panel")).perform()
+    wait(lambda: _text(opened, "foot") != before)
+
+
+def test_the_cursor_follows_the_mouse_while_shift_is_held(opened):
+    from selenium.webdriver import ActionChains, Keys
+
+    canvas = opened.find_element("id", "canvas")
+    lines = _text(opened, "marks")
+    ActionChains(opened).move_to_element_with_offset(canvas, -150, -100).perform()
+    assert _text(opened, "marks") == lines
+    ActionChains(opened).key_down(Keys.SHIFT).move_by_offset(-20, 15).key_up(Keys.SHIFT).perform()
+    wait(lambda: _text(opened, "marks") != lines)
+
+
+def test_prompts_lie_on_their_slice_and_scores_in_the_panel(driver, subject, tmp_path):
+    x, y, z = 30, 20, 16
+    (place,) = subject.grid.to_world(np.array([[x, y, z]], float))
+    box = subject.grid.to_world(np.array([[24.5, 14.5, z], [35.5, 25.5, z]]))
+    marks = (Mark("on", (tuple(place),)), Mark("box", tuple(map(tuple, box))))
+    shown = replace(subject, marks=marks, notes=("Dice 0.50",), focus=tuple(place), zoom=2.0, volume=None)
+    _open(driver, write_html(shown, tmp_path / "result.html"))
+    assert _text(driver, "notes") == "Dice 0.50"
+    wait(lambda: len(driver.find_elements("css selector", "#marks path")) == 6)  # a plus and a box in each plane
+    wait(lambda: len(_outline(_slices(driver), "#00e080")) > 20)
+    _press(driver, "f")
+    wait(lambda: len(driver.find_elements("css selector", "#marks path")) == 4)  # the others still cross it
+    _press(driver, "g")
+    wait(lambda: not driver.find_elements("css selector", "#marks path"))
+    assert complaints(driver) == []
 
 
 def test_a_hidden_structure_is_gone_from_slices_and_from_3d(opened, subject):

@@ -105,6 +105,18 @@ def test_the_mouse_moves_the_cursor_pages_and_turns_the_organs(page):
     assert desk.view.window[1] - desk.view.window[0] > high - low
 
 
+def test_the_cursor_follows_the_mouse_with_shift(page):
+    desk = page.desk
+    axial = next(cell for cell in page._cells if cell.kind == "axial")
+    x, y = pane(desk.shown, desk.view, "axial", axial.box[2:]).pixel(*column_row(desk.shown, "axial", (9, 12, 0)))
+    desk.switch("measuring")
+    page._mouse("follow", axial.box[0] + x, axial.box[1] + y, 0)
+    assert desk.view.cursor[:2] == (9, 12) and not desk.view.ruler
+    left, top, wide, high = next(cell for cell in page._cells if cell.kind == "3d").box
+    page._mouse("follow", left + wide / 2, top + high / 2, 0)
+    assert desk.view.cursor[:2] == (9, 12)
+
+
 def test_organs_further_away_are_smaller_and_still_there(page):
     def coloured():
         return int((np.ptp(page.orbit.picture((300, 300)).astype(int), axis=-1) > 60).sum())

@@ -117,6 +117,14 @@ def test_the_mouse_tells_what_it_is_over_without_a_new_drawing(window, subject):
     assert changed.any() and not changed[:-26].any()  # the line at the foot alone
 
 
+def test_the_cursor_follows_the_mouse_with_shift(window):
+    x, y = _middle(window, "axial")
+    before = window.desk.view.cursor
+    assert not window.move(x + 20, y + 15) and window.desk.view.cursor == before
+    assert window.move(x + 20, y + 15, shift=True) and window.desk.view.cursor != before
+    assert not window.move(*_middle(window, "3d"), shift=True)
+
+
 def test_a_right_drag_changes_the_window(window):
     x, y = _middle(window, "axial")
     low, high = window.desk.view.window

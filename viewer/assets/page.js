@@ -1,6 +1,7 @@
 // What a page passes on of mouse and keys: positions in pixels of the picture, one question at a time.
 (function () {
   "use strict";
+  const MOVES = ["move", "follow"];
   const queue = [];
   let busy = false;
 
@@ -11,7 +12,7 @@
   // moves and wheel steps come faster than they are drawn: those that wait become one
   async function send(kind, x, y, extra) {
     const last = queue[queue.length - 1];
-    if (last && last[0] === kind && kind === "move") queue.pop();
+    if (last && last[0] === kind && MOVES.includes(kind)) queue.pop();
     if (last && last[0] === kind && kind === "wheel") extra += queue.pop()[3];
     queue.push([kind, x, y, extra]);
     if (busy) return;
@@ -29,7 +30,7 @@
         event,
         (happened) => {
           const box = panes.getBoundingClientRect();
-          send(kind, happened.clientX - box.left, happened.clientY - box.top, extra(happened));
+          send(kind(happened), happened.clientX - box.left, happened.clientY - box.top, extra(happened));
         },
         { passive: true },
       );
@@ -38,12 +39,12 @@
     panes.addEventListener("contextmenu", (event) => event.preventDefault());
     panes.addEventListener("wheel", (event) => event.preventDefault(), { passive: false });
     panes.addEventListener("pointerdown", (event) => panes.setPointerCapture(event.pointerId));
-    on("pointerdown", "down", (event) => event.button);
-    on("pointerup", "up", (event) => event.button);
-    on("pointermove", "move", (event) => event.buttons);
-    on("pointerleave", "leave", () => 0);
-    on("dblclick", "double", () => 0);
-    on("wheel", "wheel", (event) => (event.deltaY < 0 ? 1 : -1));
+    on("pointerdown", () => "down", (event) => event.button);
+    on("pointerup", () => "up", (event) => event.button);
+    on("pointermove", (event) => (event.shiftKey && !event.buttons ? "follow" : "move"), (event) => event.buttons);
+    on("pointerleave", () => "leave", () => 0);
+    on("dblclick", () => "double", () => 0);
+    on("wheel", () => "wheel", (event) => (event.deltaY < 0 ? 1 : -1));
   }
 
   window.addEventListener("keydown", (event) => {

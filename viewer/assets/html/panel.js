@@ -17,6 +17,7 @@ const DEEDS = {
   ",": (panel) => panel.fade(panel.view.opacity - FADE),
   ".": (panel) => panel.fade(panel.view.opacity + FADE),
   l: (panel) => panel.flip("lines"),
+  d: (panel) => panel.flip("measuring"),
   "+": (panel) => panel.panes.magnify(CLOSER),
   "-": (panel) => panel.panes.magnify(1 / CLOSER),
   x: (panel) => panel.maximise(panel.panes.plane),
@@ -52,14 +53,16 @@ class Panel {
   // --- what is there ---
 
   build() {
-    const { name, measures, images, structures, keys } = this.subject;
+    const { name, measures, notes, images, structures, keys } = this.subject;
     $("name").textContent = name;
     $("size").textContent = measures;
+    $("notes").textContent = notes.join("\n");
     $("images").append(...images.map((image) => button(image.title, () => this.turn(image.name))));
     $("flags").append(
       button("labels", () => this.press("g"), "labelled"),
       button("outlines", () => this.press("o"), "outline"),
       button("lines", () => this.press("l"), "lines"),
+      button("measure", () => this.press("d"), "measuring"),
       button("cine", () => this.press(" "), "playing"),
       button("keys", () => this.press("h"), "keys"),
     );
@@ -94,7 +97,7 @@ class Panel {
     $("window").textContent = view.image ? panes.windowed() : "";
     light("images", (i) => subject.images[i].name === view.image);
     light("presets", (i) => this.windows[i] === view.windows.get(view.image));
-    const flags = [view.labelled, view.outline, view.lines, this.cine !== null, !$("help").hidden];
+    const flags = [view.labelled, view.outline, view.lines, view.measuring, this.cine !== null, !$("help").hidden];
     light("flags", (i) => flags[i]);
     $("opacity").value = $("percent").textContent = Math.round(100 * view.opacity);
     $("percent").append(" %");
@@ -171,6 +174,7 @@ class Panel {
 
   escape() {
     if (!$("help").hidden) this.help();
+    else if (this.view.measuring || this.view.ruler.length) this.panes.measure();
     else if (this.view.alone) this.maximise(null);
   }
 
@@ -186,6 +190,7 @@ class Panel {
   listen() {
     const area = $("panes");
     area.addEventListener("pointerdown", (event) => this.touch(event), true);
+    for (const kind of ["pointerdown", "mousedown"]) area.addEventListener(kind, (event) => this.measure(event), true);
     area.addEventListener("wheel", (event) => this.wheel(event), { capture: true, passive: false });
     area.addEventListener("pointermove", (event) => this.move(event));
     area.addEventListener("pointerleave", () => this.hover(null));
@@ -213,6 +218,14 @@ class Panel {
     this.at = [event.clientX, event.clientY];
   }
 
+  // a click sets an end of the ruler instead of the cursor
+  measure(event) {
+    const voxel = event.button === 0 && this.view.measuring ? this.panes.under(event) : null;
+    if (!voxel) return;
+    event.stopPropagation();
+    if (event.type === "pointerdown") this.panes.measure(voxel);
+  }
+
   wheel(event) {
     this.touch(event);
     if (this.panes.kind(event) !== "3d") return;
@@ -224,11 +237,18 @@ class Panel {
   // with the right button held: right is wider, down brighter
   move(event) {
     this.hover(this.panes.under(event));
+    if (event.shiftKey && !event.buttons && this.under) this.follow(event);
     if (!this.windowing || !(event.buttons & 2)) return;
     const [x, y] = this.at;
     const { clientWidth, clientHeight } = $("panes");
     this.at = [event.clientX, event.clientY];
     this.panes.adjustWindow((2 * (this.at[0] - x)) / clientWidth, (-2 * (this.at[1] - y)) / clientHeight);
+  }
+
+  // the cursor goes along with the mouse while Shift is held
+  follow(event) {
+    this.panes.plane = this.panes.kind(event);
+    this.panes.cursor = this.under;
   }
 
   hover(voxel) {

@@ -58,8 +58,10 @@ class Panes {
       labelled: true,
       lines: true,
       hidden: new Set(),
-      zoom: 1,
+      zoom: this.subject.zoom,
       alone: null,
+      measuring: false,
+      ruler: [], // voxels
     };
     this.plane = "axial"; // that keys and cine page through: the last one that was touched
   }
@@ -216,10 +218,43 @@ class Panes {
     const boxes = this.layout.map(([kind, [left, top, wide, high]]) => {
       const box = element("div", kind === "3d" ? [] : marks(kind, this.caption(kind), this.width(kind)));
       box.style.inset = [top, 1 - left - wide, 1 - top - high, left].map((share) => `${100 * share}%`).join(" ");
+      if (kind !== "3d") box.append(this.drawn(kind, left * this.canvas.clientWidth, top * this.canvas.clientHeight));
       return box;
     });
     this.over.replaceChildren(...boxes);
     this.changed();
+  }
+
+  // places and the ruler on a slice whose pane begins at (left, top)
+  drawn(plane, left, top) {
+    const at = (voxel) => this.pixel(plane, voxel).map((v, i) => v - [left, top][i]);
+    const away = (voxel) => voxel[NORMALS[plane]] - this.cursor[NORMALS[plane]];
+    const seen = this.view.labelled ? this.subject.places : [];
+    const shapes = seen.flatMap(({ kind, points }) => place(kind, points, away, at));
+    const ends = this.view.ruler.filter((voxel) => Math.abs(away(voxel)) <= 0.5);
+    if (ends.length === this.view.ruler.length && ends.length) shapes.push(...ruler(ends.map(at), this.length()));
+    return svg("svg", {}, shapes);
+  }
+
+  // where a voxel, brought onto a plane's slice, lies on the canvas, in pixels
+  pixel(plane, voxel) {
+    const on = voxel.map((v, i) => (i === NORMALS[plane] ? this.cursor[i] : v));
+    const found = this.nv.frac2canvasPosWithTile(this.nv.vox2frac(this.reader.turned(on)), KINDS[plane]);
+    return found ? [...found.pos].map((v) => v / this.nv.uiData.dpr) : [-99, -99];
+  }
+
+  // another end of the ruler, the first again after the second; without a voxel it is put away
+  measure(voxel) {
+    if (!voxel) this.view.measuring = false;
+    const ends = this.view.ruler.length === 2 ? [] : this.view.ruler;
+    this.view.ruler = voxel ? [...ends, voxel] : [];
+    this.paint();
+  }
+
+  // of the ruler, mm
+  length() {
+    const [first, last] = this.view.ruler.map((voxel) => this.reader.position(voxel));
+    return last ? Math.hypot(...first.map((v, i) => v - last[i])) : null;
   }
 
   // of a plane's slice, in pixels and in mm
