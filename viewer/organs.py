@@ -6,11 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 import pyvista as pv
+import vtk
 
 from engine.grid import Grid
 from engine.picture import PLANES, Axis
 from viewer.beams import Beams, cut
 from viewer.desk import Desk
+from viewer.marks import LETTER_INK
 from viewer.meshes import surfaces
 from viewer.panes import BEAMS, beams_in
 from viewer.stage import aim, dress
@@ -18,6 +20,9 @@ from viewer.state import View
 from viewer.subject import Subject
 
 _THIN, _BOLD = 1.5, 4.0  # pixels
+_SIDES = (("R", "L"), ("A", "P"), ("I", "S"))  # at the low and the high end of each axis
+_BEFORE = 0.05  # of the grid's extent
+_LETTER_PX = 16
 _FRAMES: dict[Axis, str] = {"axial": "#e05d5d", "coronal": "#5dbb63", "sagittal": "#5d8fe0"}
 
 
@@ -59,6 +64,8 @@ class Organs:
             self.plotter.renderer.disable_depth_peeling()  # a second a picture instead of a tenth
         for plane, frame in self._frames.items():
             self.plotter.add_mesh(frame, color=_FRAMES[plane], lighting=False, line_width=2, reset_camera=False)
+        for letter, place in sides_of(subject.grid).items():
+            self.plotter.add_actor(_lettered(letter, place), reset_camera=False, render=False)
         return meshes
 
     def _place_beams(self, subject: Subject, view: View) -> None:
@@ -80,6 +87,33 @@ class Organs:
             window.Render()  # before that there is no driver to ask
             self._software = any(name in window.ReportCapabilities() for name in ("llvmpipe", "softpipe", "SWR"))
         return self._software
+
+
+def sides_of(grid: Grid) -> dict[str, np.ndarray]:
+    """Where the letters of the patient's sides stand, by letter: before the faces of the grid, LPS+ mm."""
+    middle, last = 0.5 * (np.asarray(grid.size) - 1), np.asarray(grid.size) - 0.5
+    places = {}
+    for axis, (low, high) in enumerate(_SIDES):
+        reach = _BEFORE * grid.extent[axis] / grid.spacing[axis]
+        for letter, at in ((low, -0.5 - reach), (high, last[axis] + reach)):
+            voxel = middle.copy()
+            voxel[axis] = at
+            places[letter] = grid.to_world(voxel)
+    return places
+
+
+def _lettered(letter: str, place: np.ndarray) -> vtk.vtkBillboardTextActor3D:
+    """A letter that faces the camera from anywhere."""
+    actor = vtk.vtkBillboardTextActor3D()
+    actor.SetInput(letter)
+    actor.SetPosition(*place)
+    text = actor.GetTextProperty()
+    text.SetFontSize(_LETTER_PX)
+    text.BoldOn()
+    text.SetColor(*(v / 255 for v in LETTER_INK))
+    text.SetJustificationToCentered()
+    text.SetVerticalJustificationToCentered()
+    return actor
 
 
 def frame_of(subject: Subject, view: View, plane: Axis) -> pv.PolyData:

@@ -8,7 +8,7 @@ import pytest
 from engine.picture import rgb_of
 from viewer import later, system
 from viewer.desk import Desk
-from viewer.organs import Organs, frame_of
+from viewer.organs import Organs, frame_of, sides_of
 from viewer.panel import WIDTH
 from viewer.sources import Still
 from viewer.window import Window
@@ -175,6 +175,18 @@ def test_an_error_is_told_over_the_last_good_picture(window):
     shot = _shot(window)
     changed = (shot != before).any(axis=(1, 2))
     assert changed.any() and not changed[: SIZE[1] // 2].any()
+
+
+def test_letters_stand_at_the_patients_sides(window, subject):
+    sides = sides_of(subject.grid)
+    for low, high, axis in (("R", "L", 0), ("A", "P", 1), ("I", "S", 2)):
+        apart = sides[high] - sides[low]
+        assert apart[axis] == pytest.approx(1.1 * subject.grid.extent[axis]) and np.count_nonzero(apart.round(6)) == 1
+    left, top, wide, high = next(cell for cell in window.cells if cell.kind == "3d").box
+    red, green, blue = np.moveaxis(_shot(window)[top : top + high, left : left + wide].astype(float), -1, 0)
+    amber = (red > 120) & (green > 0.75 * red) & (blue < 0.65 * red)
+    for side in (amber[:, : wide // 4], amber[:, -(wide // 4) :]):
+        assert 5 < side.sum() < 150  # R and L
 
 
 def test_the_planes_frames_lie_where_the_slices_are(subject):
