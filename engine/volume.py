@@ -144,7 +144,8 @@ class Volume:
 
     @staticmethod
     def _look_up(table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-        return table.to(index.device)[index.to(torch.int32)]
+        picked = table.to(index.device).index_select(0, index.reshape(-1).int())  # indexing takes three times as long
+        return picked.view(index.shape)
 
 
 @dataclass(frozen=True)
