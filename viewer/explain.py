@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -125,10 +126,15 @@ def _modality(name: str) -> str:
     return "\n\n".join(about)
 
 
+@functools.lru_cache(maxsize=1)
+def _table() -> dict[str, Any]:
+    return read_table()
+
+
 def _tissue(name: str) -> str:
     """Its values as the table has them, each with how far to trust it and where it is from."""
-    table, own = read_table(), load_table()[name].name
-    block = table["tissues"][own]
+    table, own = _table(), load_table()[name].name
+    block = dict(table["tissues"][own])
     names = [other for other in (own, *block.pop("aliases", [])) if other != name]
     values, cited = list(_values(block)), set()
     for _, source in values:
