@@ -370,3 +370,15 @@ KEYS: tuple[Key, ...] = (
 )
 
 _BY_NAME = {name: key for key in KEYS for name in key.names}
+
+#: What the mouse does: (what is done, what comes of it).
+MOUSE = (
+    ("click", "cursor"),
+    ("shift + move", "cursor, without a click"),
+    ("wheel", "slices"),
+    ("right drag", "window and level"),
+    ("double click", "this pane alone, or all of them"),
+)
+
+#: Lines of the help: keys or what the mouse does, and what comes of it.
+HELP = (("1-9", "windows of the image"), *((key.title, key.says) for key in KEYS), *MOUSE)

@@ -1,6 +1,6 @@
 """The process that draws a scene for a viewer: orders come in on stdin, pickled, and drawings go out on stdout.
 
-`python -m viewer.drawer`, started by `viewer.live`. It looks at the files of the scene's folder a few times a second.
+`python -m viewer.drawer`, started by `viewer.live`. It looks at the files of the scene's folder twenty times a second.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from engine.scene import Scene
 from viewer.live import Frame, Order
 from viewer.subject import Subject
 
-_LOOK_EVERY = 0.15  # seconds
+_LOOK_EVERY = 0.05  # seconds
 _KINDS = frozenset({".yaml", ".yml", ".stl", ".obj", ".ply", ".off", ".glb"})
 
 

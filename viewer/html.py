@@ -16,7 +16,7 @@ import numpy as np
 from engine.atomic import write_text
 from engine.errors import UserError
 from engine.picture import TITLES, rgb_of
-from viewer.desk import KEYS
+from viewer.desk import KEYS, MOUSE
 from viewer.legend import ordered
 from viewer.meshes import surfaces
 from viewer.packed import packed_image, packed_labels, packed_surface
@@ -129,6 +129,7 @@ def _facts(subject: Subject, view: View) -> dict[str, Any]:
         "opacity": view.opacity,
         "zoom": view.zoom,
         "keys": [{"names": key.names, "title": key.title, "says": key.says} for key in KEYS],
+        "mouse": [{"title": what, "says": says} for what, says in MOUSE],
     }
 
 

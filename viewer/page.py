@@ -4,36 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hmac
 import io
 import secrets
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from aiohttp import web
 from PIL import Image
 from trame.app import get_server
 from trame.ui.html import DivLayout
 from trame.widgets import html
 
 from engine.errors import UserError
-from engine.picture import TITLES
-from viewer import actions
-from viewer.desk import KEYS, Desk
-from viewer.legend import ordered
+from viewer import actions, page_panel
+from viewer.desk import HELP, Desk
+from viewer.guard import LOOPBACK, guard
 from viewer.orbit import Orbit
 from viewer.panes import Cell, draw_panes
 
 _ASSETS = Path(__file__).with_name("assets")
 _POLL_SECONDS = 0.03
 _LOST_SECONDS = 1.0  # a page that has not shown what it was sent by then is closed
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-_COOKIE = "viscera"
 _LEAST, _MOST = 200, 4000  # pixels of the picture's edges
 _DEGREES = 0.4  # turned by a drag over a pixel
 
@@ -50,7 +44,7 @@ class Page:
 
     def __init__(self, desk: Desk, host: str = "127.0.0.1", port: int = 8080, name: str = "viscera") -> None:
         self.desk, self.host, self.port = desk, host, port
-        self.token = "" if host in _LOOPBACK else secrets.token_urlsafe(16)
+        self.token = "" if host in LOOPBACK else secrets.token_urlsafe(16)
         self.orbit = Orbit(desk)
         self.server = get_server(name, client_type="vue3")
         self.state = self.server.state
@@ -122,69 +116,7 @@ class Page:
                 self.state.picture = jpeg(draw_panes(desk.shown, desk.view, self._size, self.orbit.picture))
                 if self.orbit.later.due:  # they are not among the panes
                     self.orbit.later.done()
-                self.state.panel = self._panel()
-
-    def _panel(self) -> dict[str, Any]:
-        subject, view = self.desk.shown, self.desk.view
-        low, high = view.window
-        return {
-            "name": subject.name,
-            "size": " of ".join(subject.measures),
-            "notes": subject.notes,
-            "place": self.desk.source.place,
-            "images": [
-                {"name": m, "title": TITLES.get(m, m.upper()), "on": m == view.modality and not view.beside}
-                for m in subject.images
-            ],
-            "beside": view.beside,
-            "presets": [{"name": name, "on": name == view.preset} for name in actions.presets(subject, view)],
-            "window": f"window {high - low:.0f}   level {(low + high) / 2:.0f}" if view.modality else "",
-            "opacity": round(100 * view.opacity),
-            "flags": [
-                {"key": key, "title": title, "on": on}
-                for key, title, on in (
-                    ("g", "labels", view.labelled),
-                    ("o", "outlines", view.outline),
-                    ("l", "lines", view.lines),
-                    *([("p", "scanner", view.beams)] if subject.beams else []),
-                    ("d", "measure", self.desk.measuring),
-                    (" ", "cine", self.desk.playing),
-                )
-            ],
-            "structures": [
-                {
-                    "label": label,
-                    "name": subject.names[label].replace("_", " "),
-                    "drawn": subject.names[label],
-                    "color": subject.colors[label],
-                    "depth": depth,
-                    "off": label in view.hidden,
-                }
-                for label, depth in ordered(subject)
-            ],
-            **self._scene(),
-        }
-
-    def _scene(self) -> dict[str, Any]:
-        source = self.desk.draws
-        if source is None:
-            return {"seed": None, "sliders": [], "phase": None, "left_out": []}
-        return {
-            "seed": source.seed,
-            "sliders": [
-                {
-                    "name": one.name,
-                    "low": one.low,
-                    "high": one.high,
-                    "value": one.value,
-                    "shown": one.shown,
-                    "step": 1 if one.whole else (one.high - one.low) / 200,
-                }
-                for one in source.sliders
-            ],
-            "phase": source.phase,
-            "left_out": source.left_out,
-        }
+                self.state.panel = page_panel.facts(desk)
 
     # --- what the page says -----------------------------------------------------------------------------------------
 
@@ -277,7 +209,7 @@ class Page:
                 "error": "",
                 "helping": False,
                 "panel": None,
-                "keys": [{"names": key.title, "says": key.says} for key in KEYS],
+                "help": HELP,
             }
         )
         with DivLayout(self.server) as layout:
@@ -285,146 +217,13 @@ class Page:
             with html.Div(id="panes"):
                 html.Img(src=("picture",), id="picture", draggable="false", v_if="picture")
                 html.Pre("{{ error }}", id="error", v_if="error")
-                with html.Table(id="help", v_if="helping"), html.Tbody():
-                    with html.Tr():
-                        html.Td("1-9")
-                        html.Td("windows of the image")
-                    with html.Tr(v_for="key in keys", key="key.names"):
-                        html.Td("{{ key.names }}")
-                        html.Td("{{ key.says }}")
+                lines = {"v_for": "row in help", "key": "row[0]"}
+                with html.Table(id="help", v_if="helping"), html.Tbody(), html.Tr(**lines):
+                    html.Td("{{ row[0] }}")
+                    html.Td("{{ row[1] }}")
             html.Div("{{ foot }}", id="foot")
             with html.Div(id="panel", v_if="panel"):
-                self._build_panel()
-
-    def _build_panel(self) -> None:
-        html.H1("{{ panel.name }}")
-        html.P("{{ panel.size }}")
-        html.Div("{{ note }}", v_for="note in panel.notes", key="note", classes="note")
-        with html.Div(classes="row", v_if="panel.place", id="place"):
-            html.Span("{{ panel.place }}")
-            self._build_steps()
-        with html.Div(classes="row"):
-            html.Button(
-                "{{ one.title }}",
-                v_for="one in panel.images",
-                key="one.name",
-                classes=("one.on ? 'on' : ''",),
-                click=(self._take, "['image', one.name]"),
-            )
-            html.Button(
-                "all", classes=("panel.beside ? 'on' : ''",), click=(self._key, "['c']"), v_if="panel.images.length > 1"
-            )
-        with html.Div(classes="row"):
-            html.Button(
-                "{{ i + 1 }} {{ one.name }}",
-                v_for="(one, i) in panel.presets",
-                key="one.name",
-                classes=("one.on ? 'on' : ''",),
-                click=(self._take, "['preset', one.name]"),
-            )
-        html.P("{{ panel.window }}")
-        with html.Label(classes="slider"):
-            html.Span("labels")
-            html.Input(
-                type="range",
-                min=0,
-                max=100,
-                value=("panel.opacity",),
-                input=(self._take, "['opacity', $event.target.value]"),
-                id="opacity",
-            )
-            html.Span("{{ panel.opacity }} %")
-        with html.Div(classes="row"):
-            html.Button(
-                "{{ one.title }}",
-                v_for="one in panel.flags",
-                key="one.key",
-                classes=("one.on ? 'on' : ''",),
-                click=(self._key, "[one.key]"),
-            )
-        with html.Div(classes="row", v_if="panel.seed !== null"):
-            html.Span("seed {{ panel.seed }}", id="seed")
-            self._build_steps()
-            html.Button("save", click=(self._key, "['s']"), title="write this sample as a scene of its own")
-        with html.Label(classes="slider", v_for="one in panel.sliders", key="one.name"):
-            html.Span("{{ one.name }}")
-            html.Input(
-                type="range",
-                min=("one.low",),
-                max=("one.high",),
-                step=("one.step",),
-                value=("one.value",),
-                input=(self._vary, "[one.name, $event.target.value]"),
-                id=("'vary-' + one.name",),
-            )
-            html.Span("{{ one.shown }}")
-        with html.Label(classes="slider", v_if="panel.phase !== null"):
-            html.Span("phase")
-            html.Input(
-                type="range",
-                min=0,
-                max=0.99,
-                step=0.01,
-                value=("panel.phase",),
-                input=(self._take, "['phase', $event.target.value]"),
-                id="phase",
-            )
-            html.Span("{{ panel.phase }}")
-        with html.Ul(id="structures"), html.Li(v_for="one in panel.structures", key="one.label"):
-            with html.Span(
-                classes=("one.off ? 'off' : ''",),
-                style=("{ paddingLeft: one.depth * 12 + 'px' }",),
-                click=(self._take, "['structure', one.label]"),
-                dblclick=(self._take, "['alone', one.label]"),
-            ):
-                html.I(style=("{ background: one.off ? 'transparent' : one.color, borderColor: one.color }",))
-                html.Span("{{ one.name }}")
-            html.Button(
-                "×",
-                v_if="panel.seed !== null",
-                click=(self._take, "['leave out', one.drawn]"),
-                title="draw the scene without it",
-            )
-        with html.Div(classes="row", v_if="panel.left_out.length", id="left-out"):
-            html.Span("without")
-            html.Button(
-                "{{ name }}", v_for="name in panel.left_out", key="name", click=(self._take, "['leave out', name]")
-            )
-
-    def _build_steps(self) -> None:
-        html.Button("next", click=(self._key, "['n']"), classes="next")
-        html.Button("previous", click=(self._key, "['[']"))
-
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-def guard(host: str, token: str) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
-    """What every request must pass: right names, no other site's page, and the token where there is one.
-
-    A page of another site that is open in the same browser may send requests to this machine; its own name stands in
-    `Origin`, or, where it made its name point here, in `Host`.
-    """
-    names = _LOOPBACK if host in _LOOPBACK else frozenset()
-
-    @web.middleware
-    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if names and urlsplit(f"//{request.host}").hostname not in names:
-            raise web.HTTPForbidden(text="this address is not that of the viewer")
-        origin = request.headers.get("Origin")
-        if origin and urlsplit(origin).netloc != request.host:
-            raise web.HTTPForbidden(text="another site's page may not use the viewer")
-        if not token:
-            return await handler(request)
-        if hmac.compare_digest(request.query.get("token", ""), token):
-            answer = web.HTTPFound("/index.html")
-            answer.set_cookie(_COOKIE, token, httponly=True, samesite="Strict")
-            raise answer
-        if not hmac.compare_digest(request.cookies.get(_COOKIE, ""), token):
-            raise web.HTTPForbidden(text="the viewer's address ends in ?token=...; copy all of it")
-        return await handler(request)
-
-    return check
+                page_panel.build(self._key, self._take, self._vary)
 
 
 def jpeg(picture: Image.Image) -> str:

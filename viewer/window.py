@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from engine.picture import BACKGROUND, INK, font
-from viewer.desk import KEYS, Desk
+from viewer.desk import HELP, Desk
 from viewer.later import Later
 from viewer.lettering import letter
 from viewer.organs import Organs
@@ -161,17 +161,9 @@ class Window:
         return np.array(sheet)
 
     def _help(self, sheet: Image.Image, room: tuple[int, int]) -> None:
-        lines = [("1-9", "windows of the image"), *((key.title, key.says) for key in KEYS)]
-        lines += [
-            ("click", "cursor"),
-            ("shift + move", "cursor, without a click"),
-            ("wheel", "slices"),
-            ("right drag", "window and level"),
-            ("double click", "alone"),
-        ]
-        box = Image.new("RGB", (430, 20 * len(lines) + 20), (22, 27, 34))
+        box = Image.new("RGB", (430, 20 * len(HELP) + 20), (22, 27, 34))
         draw = ImageDraw.Draw(box)
-        for i, (keys, says) in enumerate(lines):
+        for i, (keys, says) in enumerate(HELP):
             draw.text((14, 20 + 20 * i), keys, INK, font(13, bold=True), anchor="lm")
             draw.text((140, 20 + 20 * i), says, INK, font(13), anchor="lm")
         sheet.paste(box, (20, max(0, room[1] - box.height - 20)))  # organs would lie over it further up

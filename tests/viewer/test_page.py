@@ -10,7 +10,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from engine.errors import UserError
 from viewer.desk import Desk
-from viewer.page import Page, guard, serve
+from viewer.guard import guard
+from viewer.page import Page, serve
 from viewer.panes import column_row, pane
 from viewer.sources import Still
 

@@ -53,7 +53,7 @@ class Panel {
   // --- what is there ---
 
   build() {
-    const { name, measures, notes, images, structures, keys } = this.subject;
+    const { name, measures, notes, images, structures, keys, mouse } = this.subject;
     $("name").textContent = name;
     $("size").textContent = measures;
     $("notes").textContent = notes.join("\n");
@@ -69,7 +69,7 @@ class Panel {
     $("structures").append(...structures.map((one, i) => this.entry(one, i + 1)));
     for (const id of ["fill", "labelled", "outline"]) $(id).hidden = !structures.length;
     const known = keys.filter(({ names }) => DEEDS[names[0]]);
-    const rows = [{ title: "1-9", says: "windows of the image" }, ...known];
+    const rows = [{ title: "1-9", says: "windows of the image" }, ...known, ...mouse];
     $("help").append(...rows.map(({ title, says }) => element("tr", [element("td", [title]), element("td", [says])])));
     this.offer();
   }
