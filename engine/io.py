@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ discover()
 
 #: Luminance of red, green and blue (ITU-R BT.601).
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+_NO_LABELS, _AN_IMAGE = "labels must be whole numbers, one a voxel", "is this an image?"
 #: Grids count as one where no corner differs by more than this share of a voxel.
 _SAME = 0.05
 
@@ -35,13 +37,18 @@ def read_image(path: str | Path) -> tuple[np.ndarray, Grid]:
     image = array[..., :3] @ LUMINANCE if array.ndim == 4 and array.shape[-1] >= 3 else array
     if image.ndim == 4:
         raise unreadable(path, f"each voxel holds {array.shape[-1]} values", "export one of them as an image")
+    return _finite(path, image), grid
+
+
+def _finite(path: Path, image: np.ndarray) -> np.ndarray:
+    """The image as float32, every value finite."""
     if np.iscomplexobj(image):
         raise unreadable(path, "its values are complex numbers", "export the magnitude")
     image = np.ascontiguousarray(image, dtype=np.float32)
     finite = np.isfinite(image)
     if not finite.any():
         raise unreadable(path, "it holds no finite value")
-    return (image if finite.all() else np.where(finite, image, image[finite].min())), grid
+    return image if finite.all() else np.where(finite, image, image[finite].min())
 
 
 def read_labels(path: str | Path) -> tuple[np.ndarray, Grid]:
@@ -50,12 +57,44 @@ def read_labels(path: str | Path) -> tuple[np.ndarray, Grid]:
     array, grid = _read(path, labels=True)
     if array.ndim == 4 and (array == array[..., :1]).all():
         array = array[..., 0]
-    whole = array.ndim == 3 and np.isrealobj(array) and np.isfinite(array).all() and (array == np.rint(array)).all()
-    if not whole:
-        raise unreadable(path, "labels must be whole numbers, one a voxel", "is this an image?")
+    if array.ndim != 3:
+        raise unreadable(path, _NO_LABELS, _AN_IMAGE)
+    return _whole(path, array), grid
+
+
+def _whole(path: Path, array: np.ndarray) -> np.ndarray:
+    """Labels as integers of the smallest kind that holds them."""
+    if not (np.isrealobj(array) and np.isfinite(array).all() and (array == np.rint(array)).all()):
+        raise unreadable(path, _NO_LABELS, _AN_IMAGE)
     if array.min() < 0:
         raise unreadable(path, f"it holds the label {array.min():.0f}", "labels count from 0, the background")
-    return np.ascontiguousarray(array, dtype=np.uint8 if array.max() <= 255 else np.int32), grid
+    return np.ascontiguousarray(array, dtype=np.uint8 if array.max() <= 255 else np.int32)
+
+
+def count_phases(path: str | Path) -> int:
+    """How many volumes a NIfTI file has on its fourth axis; 1 for all else, files that cannot be read included."""
+    path = Path(path)
+    return nifti.count_phases(path) if path.is_file() and _is_nifti(path) else 1
+
+
+def read_phases(path: str | Path, labels: bool = False) -> tuple[np.ndarray, Grid]:
+    """Every volume of a NIfTI file of three or four dimensions, `[t, z, y, x]`, and their grid.
+
+    Args:
+        labels: they are label maps, read as by `read_labels`; else images, read as by `read_image`.
+
+    Raises:
+        UserError: as those do, and where the file is no NIfTI file.
+    """
+    path = Path(path)
+    if path.is_file() and not _is_nifti(path):
+        raise UserError(f"{path}: phases are read from NIfTI files alone (.nii, .nii.gz)")
+    array, grid = _guarded(path, lambda: nifti.read_phases(path))
+    return (_whole if labels else _finite)(path, array), grid
+
+
+def _is_nifti(path: Path) -> bool:
+    return ending_of(path) in nifti.FORMAT.endings
 
 
 def read_pair(image: str | Path, labels: str | Path) -> tuple[np.ndarray, np.ndarray, Grid]:
@@ -108,17 +147,21 @@ def as_stored(array: np.ndarray, dtype: type | np.dtype) -> np.ndarray:
 
 
 def _read(path: Path, labels: bool) -> Raw:
+    if path.is_dir():
+        return _guarded(path, lambda: dicom.read_folder(path, labels))
+    return _guarded(path, lambda: _format(path).read(path, labels))
+
+
+def _guarded(path: Path, reads: Callable[[], Raw]) -> Raw:
+    """What is read of a path; a UserError where it is not there, may not be opened or is too large."""
     if not path.exists():
         raise UserError(f"{path}: no such file or folder")
     try:
-        if path.is_dir():
-            return dicom.read_folder(path, labels)
-        array, grid = _format(path).read(path, labels)
+        return reads()
     except PermissionError as error:
         raise UserError(f"{path}: cannot be opened; permission denied") from error
     except MemoryError as error:
         raise UserError(f"{path}: does not fit into memory; crop it or resample it coarser") from error
-    return array, grid
 
 
 def _format(path: Path) -> Format:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from engine.dataset import headers
+from engine.dataset import headers, phases
 from engine.errors import UserError
+from engine.grid import Grid
 from engine.io import read_image, read_labels, same_place
+from viewer.moments import Moments, moments_of
 from viewer.subject import Subject
 
 
@@ -56,11 +59,23 @@ def open_case(root: Path, name: str) -> Subject:
         _parents(about, own_label),
         name,
     )
+    subject = replace(subject, moments=_moments(root, name, ending, list(images), grid, table))
     known = {modality: meta for modality, meta in headers.read(root, name).items() if modality in images}
     try:
         return subject.scanned(known, grid)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{root}: the header of {name} is damaged ({error!r}); generate the dataset again") from error
+
+
+def _moments(
+    root: Path, name: str, ending: str, modalities: list[str], grid: Grid, table: Mapping[str, list[int]]
+) -> Moments | None:
+    """The phases that `viscera generate --phases` wrote beside a case."""
+    folder = root / phases.IMAGES
+    files = {m: folder / f"{name}_{channel:04d}{ending}" for channel, m in enumerate(modalities)}
+    if not all(file.is_file() for file in files.values()):
+        return None
+    return moments_of(grid, files, folder / f"{name}_labels{ending}", lambda labels: merge(labels, table))
 
 
 def structure_table(labels: Mapping[str, int | list[int]]) -> dict[str, list[int]]:

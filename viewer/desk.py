@@ -21,6 +21,8 @@ from viewer.subject import Subject
 _CINE_SECONDS = 0.08  # a slice
 _OPACITIES = 0.1  # a step of the opacity keys
 _NOTICE_SECONDS = 6.0
+_PHASES = 8  # of a scene's motion, a key press apart
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Desk:
         self._turned = 0.0  # when cine last went on
         self._notice, self._noticed = "", 0.0  # what has been done, and when
         self._held = ""  # what a held button drags: the cursor or the window
+        self._moment = 0  # the phase that is shown of a subject that was read with several
         if modality:
             source.first(modality)
 
@@ -115,6 +118,7 @@ class Desk:
             self.error = frame.error
             self.version += 1
             if frame.subject is not None:
+                self._moment = 0
                 self._open(frame.subject)
         if self.playing and self.subject is not None and time.monotonic() - self._turned >= _CINE_SECONDS:
             self._turned = time.monotonic()
@@ -247,11 +251,41 @@ class Desk:
             self.draws.vary(name, value)
             self.version += 1
 
+    @property
+    def phase(self) -> float | None:
+        """Where in its motion the subject is, from 0 below 1; None where it keeps still."""
+        if self.draws:
+            return self.draws.phase
+        moments = self.subject.moments if self.subject else None
+        return self._moment / moments.count if moments else None
+
     def move(self, phase: float) -> None:
-        """Go to another phase of the scene's motion."""
+        """Go to another phase of the motion."""
         if self.draws:
             self.draws.move(phase)
             self.version += 1
+        elif self.shown.moments:
+            count = self.shown.moments.count
+            self._move_to(min(int(phase * count + _ROUNDING), count - 1))
+
+    def advance(self) -> None:
+        """Go to the next phase of the motion, the first again after the last; a scene's are eighths of its cycle."""
+        if self.phase is None:
+            return
+        count = self.shown.moments.count if self.shown.moments else _PHASES
+        self.move((round(self.phase * count) + 1) % count / count)
+
+    def _move_to(self, moment: int) -> None:
+        if moment == self._moment:
+            return
+        try:
+            subject = self.shown.at_moment(moment)
+        except UserError as error:
+            self.error = str(error)
+        else:
+            self._moment = moment
+            self._open(subject)
+        self.version += 1
 
     def leave_out(self, name: str) -> None:
         """Draw the scene without a structure, or with it again."""
@@ -361,6 +395,7 @@ KEYS: tuple[Key, ...] = (
     Key(("+", "="), "closer", _magnify(1.5)),
     Key(("-",), "further away", _magnify(1 / 1.5)),
     Key(("x",), "this plane alone, or all panes", lambda desk: desk.maximise(desk.plane)),
+    Key(("t",), "next phase of a motion", lambda desk: desk.advance()),
     Key(("n", "]"), "next case, or next seed of a scene", lambda desk: desk.step(1)),
     Key(("[",), "previous case or seed", lambda desk: desk.step(-1)),
     Key(("s",), "save this sample of a scene as a scene", lambda desk: desk.save()),

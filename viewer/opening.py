@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from engine.dataset import phases
 from engine.dataset.case import scene_file
 from engine.errors import UserError
 from engine.generate import MODALITIES, Sample, draw
 from engine.grid import Grid
-from engine.io import read_image, read_labels, same_place
+from engine.io import count_phases, read_image, read_labels, read_phases, same_place
 from engine.scene import Scene
 from engine.volume import Volume
 from viewer.case import cases_of, open_case
 from viewer.live import PREVIEW, LiveScene, Settings
+from viewer.moments import moments_of
 from viewer.results import open_result, records_in, results
 from viewer.sources import Draws, Source, Still, cases
 from viewer.subject import Subject
@@ -128,18 +130,30 @@ def _case_of(path: Path) -> tuple[Path, str] | None:
         return None
     if folder.name.startswith("images"):
         return folder.parent, _stem(path).rpartition("_")[0]
+    if folder.name == phases.IMAGES:
+        return folder.parent, _stem(path).rpartition("_")[0]
     return (folder.parent, _stem(path)) if folder.name.startswith("labels") else None
 
 
 def _open_image(path: Path, modality: str | None, labels: str | Path | None) -> Subject:
-    data, grid = read_image(path)
+    data, grid = _first(path, read_image, labels=False)
     file = Path(labels) if labels is not None else _labels_beside(path)
     found = None if file is None else _labels_on(grid, file)
-    return Subject.from_arrays(grid, {modality or _modality_of("", data): data}, found, name=_stem(path))
+    name = modality or _modality_of("", data)
+    subject = Subject.from_arrays(grid, {name: data}, found, name=_stem(path))
+    return replace(subject, moments=moments_of(grid, {name: path}, file))
+
+
+def _first(path: Path, read: Callable[[Path], tuple[np.ndarray, Grid]], labels: bool) -> tuple[np.ndarray, Grid]:
+    """What a file holds, of several phases the first."""
+    if count_phases(path) == 1:
+        return read(path)
+    every, grid = read_phases(path, labels)
+    return every[0], grid
 
 
 def _labels_on(grid: Grid, file: Path) -> np.ndarray:
-    labels, own = read_labels(file)
+    labels, own = _first(file, read_labels, labels=True)
     if not same_place(grid, own):
         sizes = [" x ".join(map(str, g.size)) for g in (own, grid)]
         raise UserError(

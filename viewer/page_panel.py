@@ -61,7 +61,7 @@ def facts(desk: Desk) -> dict[str, Any]:
 def _scene(desk: Desk) -> dict[str, Any]:
     source = desk.draws
     if source is None:
-        return {"seed": None, "sliders": [], "phase": None, "left_out": []}
+        return {"seed": None, "sliders": [], "phase": _phase(desk), "left_out": []}
     return {
         "seed": source.seed,
         "sliders": [
@@ -75,9 +75,13 @@ def _scene(desk: Desk) -> dict[str, Any]:
             }
             for one in source.sliders
         ],
-        "phase": source.phase,
+        "phase": _phase(desk),
         "left_out": source.left_out,
     }
+
+
+def _phase(desk: Desk) -> float | None:
+    return None if desk.phase is None else round(desk.phase, 3)
 
 
 def build(key: Deed, take: Deed, vary: Deed) -> None:

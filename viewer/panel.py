@@ -157,6 +157,7 @@ def _labels(page: _Page, desk: Desk) -> None:
 def _scene(page: _Page, desk: Desk) -> None:
     source = desk.draws
     if source is None:
+        _phase(page, desk)
         return
     page.rule()
     page.buttons(
@@ -169,11 +170,15 @@ def _scene(page: _Page, desk: Desk) -> None:
     )
     for one in source.sliders:
         page.slider(one.name, (one.value - one.low) / max(one.high - one.low, 1e-12), one.shown, _setting(one))
-    if source.phase is not None:
-        page.slider("phase", source.phase, f"{source.phase:.2f}", lambda desk, share: desk.move(share))
+    _phase(page, desk)
     if source.left_out:
         page.text("without (click to draw again)", _QUIET, size=_TEXT - 2)
         page.buttons([(name, False, _leaving_out(name)) for name in source.left_out])
+
+
+def _phase(page: _Page, desk: Desk) -> None:
+    if desk.phase is not None:
+        page.slider("phase", desk.phase, f"{desk.phase:.2f}", lambda desk, share: desk.move(share))
 
 
 def _setting(slider: Slider) -> Callable[[Desk, float], None]:

@@ -16,6 +16,7 @@ from engine.grid import Grid
 from engine.picture import Window, upright, windows
 from engine.volume import PALETTE, Volume
 from viewer.beams import Beams, beams_of
+from viewer.moments import Moments
 from viewer.nesting import holdings, innermost, with_descendants, wraps
 from viewer.places import Mark
 
@@ -39,6 +40,7 @@ class Subject:
         hollow: labels drawn as outlines over the others, translucent in 3-D.
         marks: places to show on the slices.
         notes: lines about it, the first one on its picture too.
+        moments: of its motion, the first of which it shows; None where it keeps still.
         focus: where to look first, LPS+ mm, and `zoom`: how close.
     """
 
@@ -58,6 +60,7 @@ class Subject:
     notes: tuple[str, ...] = ()
     focus: tuple[float, float, float] | None = None
     zoom: float = 1.0
+    moments: Moments | None = None
 
     @classmethod
     def from_sample(cls, sample: Sample) -> Subject:
@@ -134,6 +137,16 @@ class Subject:
         """
         known = {name: beams for name, meta in headers.items() if (beams := beams_of(name, meta, grid))}
         return replace(self, beams=known)
+
+    def at_moment(self, number: int) -> Subject:
+        """The same at another phase of its motion.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        assert self.moments is not None
+        images, labels = self.moments.at(number)
+        return replace(self, images=images, labels=self.labels if labels is None else labels)
 
     def only(self, modality: str | None) -> Subject:
         """The same with one of its images; as it is where none is named."""

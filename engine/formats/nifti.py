@@ -30,16 +30,37 @@ _FLIP_XY = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 def read(path: Path, labels: bool) -> Raw:
     """Voxels as stored (scaled where the header says so) and the grid of the sform, else of the qform."""
+    array, grid = _read(path, phases=False)
+    return np.moveaxis(array, (0, 1, 2), (2, 1, 0)), grid
+
+
+def read_phases(path: Path) -> Raw:
+    """Every volume of a file of three or four dimensions, `[t, z, y, x]`, and the grid of each."""
+    array, grid = _read(path, phases=True)
+    return array.transpose(3, 2, 1, 0), grid
+
+
+def count_phases(path: Path) -> int:
+    """How many volumes a file has on its fourth axis; 1 where it has none, or is no NIfTI file that can be read."""
+    try:
+        with imageglobals.LoggingOutputSuppressor():
+            shape: tuple[int, ...] = getattr(nib.load(path), "shape", ())
+    except (*_DAMAGED, TypeError):
+        return 1
+    return shape[3] if len(shape) == 4 else 1
+
+
+def _read(path: Path, phases: bool) -> Raw:
+    """Voxels `[x, y, z]`, `[x, y, z, channel]` or, of phases, `[x, y, z, t]`, and their grid."""
     try:
         data = _inflated(path.read_bytes())
         with imageglobals.LoggingOutputSuppressor():
             image = _parse(data)
-            array = _voxels(path, image, len(data))
+            array = _voxels(path, image, len(data), phases)
     except _DAMAGED as error:
         raise unreadable(path, error) from error
     x, y, z = array.shape[:3]
-    grid = grid_from_lps(path, (x, y, z), _FLIP_XY @ np.asarray(image.affine, float))
-    return np.moveaxis(array, (0, 1, 2), (2, 1, 0)), grid
+    return array, grid_from_lps(path, (x, y, z), _FLIP_XY @ np.asarray(image.affine, float))
 
 
 def _inflated(data: bytes) -> bytes:
@@ -53,20 +74,20 @@ def _parse(data: bytes) -> nib.Nifti1Image:
     return (nib.Nifti2Image if two else nib.Nifti1Image).from_bytes(data)
 
 
-def _voxels(path: Path, image: nib.Nifti1Image, length: int) -> np.ndarray:
-    """The array `[x, y, z]` or `[x, y, z, channel]`; further axes must have length 1."""
+def _voxels(path: Path, image: nib.Nifti1Image, length: int, phases: bool) -> np.ndarray:
+    """The array `[x, y, z]` or `[x, y, z, channel]`, of phases `[x, y, z, t]`; further axes must have length 1."""
     shape, dtype = image.shape, image.get_data_dtype()
     needed = int(image.header.get_data_offset()) + math.prod(shape) * dtype.itemsize
     if length < needed:
         raise ValueError(f"it is cut short: {length} bytes, {needed} expected")
-    if len(shape) > 3 and math.prod(shape[3:]) > 1:
+    if math.prod(shape[3 + phases :]) > 1 or (phases and dtype.names):
         size = " x ".join(str(n) for n in shape)
         raise unreadable(path, f"it has {len(shape)} dimensions ({size})", "take one volume out of it first")
     array = np.asanyarray(image.dataobj)
     if dtype.names:  # RGB
         array = np.stack([array[name] for name in dtype.names[:3]], axis=-1)
         return array.reshape(*(*shape, 1, 1)[:3], 3)
-    return array.reshape((*shape, 1, 1)[:3])
+    return array.reshape((*shape, 1, 1, 1)[: 3 + phases])
 
 
 def write(path: Path, array: np.ndarray, grid: Grid, step: float = 1.0) -> None:
@@ -122,4 +143,4 @@ def _store(path: Path, image: nib.Nifti1Image) -> None:
     path.write_bytes(gzip.compress(data, _LEVEL, mtime=0) if path.name.lower().endswith(".gz") else data)
 
 
-register(Format("NIfTI", (".nii.gz", ".nii"), read, write))
+FORMAT = register(Format("NIfTI", (".nii.gz", ".nii"), read, write))

@@ -18,7 +18,16 @@ from pydicom.data import get_testdata_file
 from engine import atomic
 from engine.errors import UserError
 from engine.grid import Grid
-from engine.io import read_image, read_labels, read_pair, write_image, write_labels
+from engine.io import (
+    count_phases,
+    read_image,
+    read_labels,
+    read_pair,
+    read_phases,
+    write_image,
+    write_labels,
+    write_phases,
+)
 
 TURN = np.array([[0.8, -0.6, 0.0], [0.48, 0.64, -0.6], [0.36, 0.48, 0.8]])
 OBLIQUE = Grid((7, 6, 5), (0.8, 1.1, 2.5), (-12.5, 30.25, 7.0), tuple(TURN.ravel()))
@@ -221,6 +230,35 @@ def test_truncated_files_are_refused_in_silence(tmp_path, image, capfd, ending, 
 def test_a_changed_bit_is_noticed(tmp_path, image):
     with pytest.raises(UserError, match="cannot be read"):
         read_image(flipped(write_image(tmp_path / "a.nii.gz", image, OBLIQUE)))
+
+
+def test_phases_come_back_and_say_how_many_they_are(tmp_path, image):
+    every = np.stack([image, image + 1, image * 2])
+    file = write_phases(tmp_path / "a.nii.gz", every, OBLIQUE)
+    assert count_phases(file) == 3
+    back, grid = read_phases(file)
+    np.testing.assert_array_equal(back, every)
+    np.testing.assert_allclose(grid.affine_lps, OBLIQUE.affine_lps, atol=1e-5)
+    one = write_image(tmp_path / "b.nii.gz", image, OBLIQUE)
+    assert count_phases(one) == 1 and read_phases(one)[0].shape == (1, *OBLIQUE.shape)
+    labels = write_phases(tmp_path / "c.nii.gz", (every > 40).astype(np.uint8), OBLIQUE)
+    np.testing.assert_array_equal(read_phases(labels, labels=True)[0], every > 40)
+
+
+def test_what_holds_no_phases_counts_one_and_is_refused(tmp_path, image):
+    (tmp_path / "broken.nii.gz").write_bytes(b"broken")
+    other = write_image(tmp_path / "a.nrrd", image, OBLIQUE)
+    assert [count_phases(tmp_path / name) for name in ("broken.nii.gz", "a.nrrd", "none.nii.gz")] == [1, 1, 1]
+    vectors = write_phases(tmp_path / "v.nii.gz", np.zeros((2, *OBLIQUE.shape, 3), np.float32), OBLIQUE)
+    assert count_phases(vectors) == 1
+    for file, labels, says in (
+        (other, False, "NIfTI files alone"),
+        (vectors, False, "5 dimensions"),
+        (write_phases(tmp_path / "f.nii.gz", np.full((2, *OBLIQUE.shape), 0.5), OBLIQUE), True, "whole numbers"),
+        (tmp_path / "none.nii.gz", False, "no such file"),
+    ):
+        with pytest.raises(UserError, match=says):
+            read_phases(file, labels)
 
 
 def save_nifti(path, array, affine=None):
