@@ -19,6 +19,7 @@ from engine.errors import UserError
 from engine.numbers import numbers_of
 
 SCENES = Path(__file__).parent / "scenes"
+_BENCHMARKS = ("voxelize", "render", "generate", "train", "view")
 TEMPLATES = SCENES / "templates"
 
 
@@ -386,16 +387,18 @@ def run(pipeline: Path, out: Path | None) -> None:
 
 
 @cli.command()
-@click.argument("what", type=click.Choice(["all", "voxelize", "render", "view"]), default="all")
+@click.argument("what", type=click.Choice(["all", *_BENCHMARKS]), default="all")
 @click.option("--json", "as_json", is_flag=True, help="machine-readable")
 def bench(what: str, as_json: bool) -> None:
     """Measure this machine: ratios between ways to do the same work, in one run."""
-    from engine.bench import BENCHMARKS, machine, table
+    from engine.bench import bench_render, bench_voxelize, machine, table
+    from engine.dataset.bench import bench_generate
+    from trainer.bench import bench_train
     from viewer.bench import bench_view
 
-    results = {
-        name: measure() for name, measure in (BENCHMARKS | {"view": bench_view}).items() if what in ("all", name)
-    }
+    measures = (bench_voxelize, bench_render, bench_generate, bench_train, bench_view)
+    known = dict(zip(_BENCHMARKS, measures, strict=True))
+    results = {name: measure() for name, measure in known.items() if what in ("all", name)}
     if as_json:
         click.echo(json.dumps(results, indent=1))
         return

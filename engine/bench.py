@@ -275,10 +275,6 @@ def _frames(ours: Cost, frames: int) -> list[dict[str, Any]]:
     ]
 
 
-#: Benchmarks of the engine by name.
-BENCHMARKS: dict[str, Callable[[], list[dict[str, Any]]]] = {"voxelize": bench_voxelize, "render": bench_render}
-
-
 def table(name: str, rows: list[dict[str, Any]]) -> str:
     """Rows as a Markdown table."""
     lines = [f"## {name}", "", "| work | seconds | CPU-seconds | ratio of CPU-seconds |", "|---|---|---|---|"]

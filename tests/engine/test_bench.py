@@ -4,6 +4,7 @@ import pytest
 
 from engine import bench, peers
 from engine.bench import bench_render, bench_voxelize, labels_with_numpy, organs, table
+from engine.dataset.bench import bench_generate
 from engine.grid import Grid
 from engine.voxelize import voxelize
 
@@ -23,6 +24,12 @@ def test_the_table_names_every_ratio():
     assert "NumPy" in text
     assert "us, default protocol" in text
     assert text.count("| 1.00 |") == 4 + 2 * peers.installed("astra") + peers.installed("pymust")
+
+
+@pytest.mark.slow
+def test_files_and_processes_are_compared_with_drawing():
+    rows = bench_generate()
+    assert len(rows) == 3 and rows[0]["ratio"] == 1.0 and all(row["seconds"] > 0 for row in rows)
 
 
 def test_missing_peers_are_named_with_how_to_install_them(monkeypatch):
