@@ -97,6 +97,8 @@ class TrainConfig(Strict):
         fresh: parts that start anew instead of from `start`.
         learning_rate: at its highest; it rises over `warmup` steps and falls to 2 % of that along a line.
         average: decay of the running average of the weights, which is what is kept; 0 keeps the last step's.
+        balance: slice videos on which the score that says whether a slice shows the object is balanced at the end; 0
+            leaves it as it was learnt. Without slice videos, or where that score does not learn, it stays as it is.
         clip_grad: largest norm of the gradient.
         out: the run's folder.
         checkpoint_every, eval_every: steps; 0 for never (a run always saves its end).
@@ -118,6 +120,7 @@ class TrainConfig(Strict):
     weight_decay: float = Field(0.05, ge=0)
     clip_grad: float = Field(1.0, gt=0)
     average: float = Field(0.999, ge=0, lt=1)
+    balance: int = Field(96, ge=0)
     seed: int = Field(0, ge=0, lt=2**31)
     out: str = "out/train"
     checkpoint_every: int = Field(200, ge=0)

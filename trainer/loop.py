@@ -33,12 +33,15 @@ from trainer.journal import Journal
 from trainer.metrics import dice_of_pictures
 from trainer.model import Model, adapted, build, prompt_with
 from trainer.parts import freeze, renew
+from trainer.presence import balance
 from trainer.schedule import locate, rate
 from trainer.sources import DiskSource, GeneratedSource, Source, StreamSource, load_scene
 
 #: In a run's folder, what it is a run of.
 CONFIG = "train.yaml"
 _HELD_OUT = 32  # clips of the held-out set
+_HELD_OUT_STILLS, _HELD_OUT_VIDEOS = 999, 998  # their places in a run's seeds; phases have those from 0
+_UNSEEN = 6  # held-out slice videos of a volume
 _BETAS = (0.9, 0.98)  # short runs: the second moment must forget the first steps
 
 
@@ -139,7 +142,7 @@ class _Run:
             saved = checkpoint.save(self.run, step, self.model, self.optimizer, self.average)
             with self._averaged():
                 made = {"step": step, "device": _device(self.accelerator)}
-                folder = weights.save(self.model, folder, made) if finished else saved
+                folder = weights.save(self.model, folder, made | self._balanced()) if finished else saved
         self.accelerator.wait_for_everyone()
         return Result(folder, step, finished)
 
@@ -220,6 +223,20 @@ class _Run:
                 scores[name] = float(torch.cat([dice_of_pictures(*pair) for pair in pairs]).mean())
         return scores
 
+    def _balanced(self) -> dict[str, float]:
+        """Balance what is said of an object that is gone; by how much, where that was asked for and can be."""
+        config = self.config
+        videos = [number for number, phase in enumerate(config.phases) if phase.frames > 1]
+        if not (config.balance and videos and config.loss.presence) or "mask_decoder" in config.freeze:
+            return {}
+        phase = config.phases[videos[-1]]
+        data = (phase.data or config.data).model_copy(update={"clips_per_volume": _UNSEEN})
+        cut = Cut(image_size=config.image_size, frames=phase.frames, objects=phase.objects, crops=phase.crops)
+        with Feed(make_source(data, config.seed * 1000 + _HELD_OUT_VIDEOS, cut), config.balance) as feed:
+            clips = next(feed.batches())
+        prompt_with(self.model, phase.prompts or config.prompts)
+        return {"presence_moved": round(balance(self.model, clips, config.seed), 4)}
+
     def _averaged(self) -> contextlib.AbstractContextManager[None]:
         return self.average.applied() if self.average else contextlib.nullcontext()
 
@@ -230,7 +247,7 @@ def source_of(config: TrainConfig, number: int, held_out: bool = False) -> Sourc
     data = phase.data or config.data
     frames, objects = (1, 1) if held_out else (phase.frames, phase.objects)
     cut = Cut(image_size=config.image_size, frames=frames, objects=objects, crops=phase.crops)
-    seed = config.seed * 1000 + (999 if held_out else number)
+    seed = config.seed * 1000 + (_HELD_OUT_STILLS if held_out else number)
     return make_source(data, seed, cut)
 
 
