@@ -16,7 +16,7 @@ from trainer.loop import _loss, train
 from trainer.metrics import dice_of_pictures
 from trainer.model import Prompting, build, prompt_with
 
-FAST = {"image_size": 64, "warmup": 2, "seed": 1, "threads": 1, "checkpoint_every": 0}
+FAST = {"image_size": 64, "warmup": 2, "seed": 1, "threads": 1, "checkpoint_every": 0, "balance": 0}
 
 
 @pytest.fixture(scope="module")

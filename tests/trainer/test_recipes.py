@@ -22,7 +22,7 @@ def test_a_recipe_trains(recipe, tmp_path):
         cheap = next(scene for scene in data.scenes if Path(scene).stem == "shapes")
         data = data.model_copy(update={"scenes": (cheap,), "voxels": 32})
     phases = tuple(phase.model_copy(update={"steps": 1, "batch": 1}) for phase in config.phases)
-    result = train(config.model_copy(update={"data": data, "phases": phases}))
+    result = train(config.model_copy(update={"data": data, "phases": phases, "balance": 4}))
     assert result.finished
     assert all(np.isfinite(line["loss"]) for line in read(tmp_path))
 
