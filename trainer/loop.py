@@ -27,7 +27,7 @@ from trainer.average import Average
 from trainer.cases import open_dataset
 from trainer.clips import Clip, Cut, batch_of
 from trainer.compat import CORE_LOSS_KEY, BatchedVideoDatapoint, MultiStepMultiMasksAndIous
-from trainer.config import Data, Loss, TrainConfig
+from trainer.config import Data, Loss, Phase, TrainConfig
 from trainer.feed import Feed
 from trainer.journal import Journal
 from trainer.metrics import dice_of_pictures
@@ -231,8 +231,8 @@ class _Run:
             return {}
         phase = config.phases[videos[-1]]
         data = (phase.data or config.data).model_copy(update={"clips_per_volume": _UNSEEN})
-        cut = Cut(image_size=config.image_size, frames=phase.frames, objects=phase.objects, crops=phase.crops)
-        with Feed(make_source(data, config.seed * 1000 + _HELD_OUT_VIDEOS, cut), config.balance) as feed:
+        source = _source(config, phase, data, _HELD_OUT_VIDEOS, phase.frames, phase.objects)
+        with Feed(source, config.balance) as feed:
             clips = next(feed.batches())
         prompt_with(self.model, phase.prompts or config.prompts)
         return {"presence_moved": round(balance(self.model, clips, config.seed), 4)}
@@ -245,10 +245,15 @@ def source_of(config: TrainConfig, number: int, held_out: bool = False) -> Sourc
     """The source of a phase's clips, or of others of the same kind that it never trains on."""
     phase = config.phases[number]
     data = phase.data or config.data
-    frames, objects = (1, 1) if held_out else (phase.frames, phase.objects)
+    if held_out:
+        return _source(config, phase, data, _HELD_OUT_STILLS, 1, 1)
+    return _source(config, phase, data, number, phase.frames, phase.objects)
+
+
+def _source(config: TrainConfig, phase: Phase, data: Data, place: int, frames: int, objects: int) -> Source:
+    """A source of a phase's kind of clips; `place` tells a run's sources apart."""
     cut = Cut(image_size=config.image_size, frames=frames, objects=objects, crops=phase.crops)
-    seed = config.seed * 1000 + (_HELD_OUT_STILLS if held_out else number)
-    return make_source(data, seed, cut)
+    return make_source(data, config.seed * 1000 + place, cut)
 
 
 def make_source(data: Data, seed: int, cut: Cut) -> Source:

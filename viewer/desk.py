@@ -164,12 +164,12 @@ class Desk:
 
     def click(self, cell: Cell, x: float, y: float) -> None:
         """Put the cursor, or an end of the ruler, at a pixel of a cell."""
+        if not self.measuring:
+            self.follow(cell, x, y)
+            return
         if cell.kind == "3d":
             return
         self._touch(cell)
-        if not self.measuring:
-            self.view = actions.point(self.shown, self.view, cell, x, y)
-            return
         shown = pane(self.shown, self.view, cell.kind, cell.box[2:])
         voxel = np.asarray(voxel_at(self.shown, self.view, shown, x, y), float)
         px, py, pz = map(float, self.shown.grid.to_world(voxel))

@@ -114,7 +114,7 @@ class Page:
             if desk.subject is not None:
                 self._cells = desk.cells(self._size)
                 self.state.picture = jpeg(draw_panes(desk.shown, desk.view, self._size, self.orbit.picture))
-                if self.orbit.later.due:  # they are not among the panes
+                if all(cell.kind != "3d" for cell in self._cells):
                     self.orbit.later.done()
                 self.state.panel = page_panel.facts(desk)
 

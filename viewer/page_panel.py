@@ -54,6 +54,7 @@ def facts(desk: Desk) -> dict[str, Any]:
             }
             for label, depth in ordered(subject)
         ],
+        "phase": None if desk.phase is None else round(desk.phase, 3),
         **_scene(desk),
     }
 
@@ -61,7 +62,7 @@ def facts(desk: Desk) -> dict[str, Any]:
 def _scene(desk: Desk) -> dict[str, Any]:
     source = desk.draws
     if source is None:
-        return {"seed": None, "sliders": [], "phase": _phase(desk), "left_out": []}
+        return {"seed": None, "sliders": [], "left_out": []}
     return {
         "seed": source.seed,
         "sliders": [
@@ -75,13 +76,8 @@ def _scene(desk: Desk) -> dict[str, Any]:
             }
             for one in source.sliders
         ],
-        "phase": _phase(desk),
         "left_out": source.left_out,
     }
-
-
-def _phase(desk: Desk) -> float | None:
-    return None if desk.phase is None else round(desk.phase, 3)
 
 
 def build(key: Deed, take: Deed, vary: Deed) -> None:
@@ -99,22 +95,10 @@ def build(key: Deed, take: Deed, vary: Deed) -> None:
         html.Span("{{ panel.place }}")
         _steps(key)
     with html.Div(classes="row"):
-        html.Button(
-            "{{ one.title }}",
-            v_for="one in panel.images",
-            key="one.name",
-            classes=("one.on ? 'on' : ''",),
-            click=(take, "['image', one.name]"),
-        )
+        _choices("{{ one.title }}", "one in panel.images", "one.name", (take, "['image', one.name]"))
         html.Button("all", classes=("panel.beside ? 'on' : ''",), click=(key, "['c']"), v_if="panel.images.length > 1")
     with html.Div(classes="row"):
-        html.Button(
-            "{{ i + 1 }} {{ one.name }}",
-            v_for="(one, i) in panel.presets",
-            key="one.name",
-            classes=("one.on ? 'on' : ''",),
-            click=(take, "['preset', one.name]"),
-        )
+        _choices("{{ i + 1 }} {{ one.name }}", "(one, i) in panel.presets", "one.name", (take, "['preset', one.name]"))
     html.P("{{ panel.window }}")
     with html.Label(classes="slider"):
         html.Span("labels")
@@ -128,13 +112,7 @@ def build(key: Deed, take: Deed, vary: Deed) -> None:
         )
         html.Span("{{ panel.opacity }} %")
     with html.Div(classes="row"):
-        html.Button(
-            "{{ one.title }}",
-            v_for="one in panel.flags",
-            key="one.key",
-            classes=("one.on ? 'on' : ''",),
-            click=(key, "[one.key]"),
-        )
+        _choices("{{ one.title }}", "one in panel.flags", "one.key", (key, "[one.key]"))
     with html.Div(classes="row", v_if="panel.seed !== null"):
         html.Span("seed {{ panel.seed }}", id="seed")
         _steps(key)
@@ -181,6 +159,11 @@ def build(key: Deed, take: Deed, vary: Deed) -> None:
     with html.Div(classes="row", v_if="panel.left_out.length", id="left-out"):
         html.Span("without")
         html.Button("{{ name }}", v_for="name in panel.left_out", key="name", click=(take, "['leave out', name]"))
+
+
+def _choices(title: str, each: str, name: str, click: tuple[Deed, str]) -> None:
+    """A button for each of several, lit where it is `on`."""
+    html.Button(title, v_for=each, key=name, classes=("one.on ? 'on' : ''",), click=click)
 
 
 def _steps(key: Deed) -> None:

@@ -54,13 +54,20 @@ class Desktop:
         self._left = self._top = 0
 
     def find(self) -> None:
-        """Wait for the window."""
-        window = wait(lambda: self._tool("search", "--onlyvisible", "--name", _TITLE, check=False).split())[-1]
+        """Wait for the window; where it does not come, the test fails with what the program said."""
+        try:
+            window = wait(self._windows)[-1]
+        except AssertionError as late:
+            self._process.kill()
+            raise AssertionError(f"no window; the program said: {self._process.communicate()[0]}") from late
         said = dict(
             line.split("=") for line in self._tool("getwindowgeometry", "--shell", window).split() if "=" in line
         )
         self._left, self._top = int(said["X"]), int(said["Y"])
         assert (int(said["WIDTH"]), int(said["HEIGHT"])) == SIZE
+
+    def _windows(self) -> list[str]:
+        return self._tool("search", "--onlyvisible", "--name", _TITLE, check=False).split()
 
     def shot(self) -> np.ndarray:
         """The window's pixels, uint8 `[h, w, 3]`, read from the screen's own memory."""
