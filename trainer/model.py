@@ -15,6 +15,7 @@ from engine.errors import UserError
 from engine.strict import Strict
 from trainer.adapter import adapt
 from trainer.compat import NO_OBJ_SCORE, SAM2Base, SAM2Train, SAM2VideoPredictor
+from trainer.ends import Unemptied
 from trainer.prompts import inner_click
 from trainer.sizes import SIZES, Size, Spec, settings
 from trainer.sketch import Sketching
@@ -96,7 +97,7 @@ class Trainee(Sketching, SAM2Train):
                 coordinates[i, 0] = coordinates.new_tensor(position)
 
 
-class Predictor(Sketching, SAM2VideoPredictor):
+class Predictor(Unemptied, Sketching, SAM2VideoPredictor):
     """SAM2VideoPredictor that reads prompts as the model learnt them, and looks at single pictures too."""
 
     @torch.inference_mode()

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from engine.grid import Grid
 from engine.picture import Window, grey, window_of
 from trainer import aim
+from trainer.ends import reach
 from trainer.model import Model, predictor
 from trainer.prompts import Point, Prompt, box_around
 from trainer.slices import Slicing, normalise
@@ -168,33 +169,58 @@ class Segmenter:
         )
 
     @torch.inference_mode()
-    def _propagate(self, state: dict[str, Any], start: int, within: range) -> Iterator[tuple[int, torch.Tensor]]:
-        """Mask logits `[1, S/4, S/4]` of the slices `within`, from `start` upwards and then downwards."""
+    def _propagate(
+        self, state: dict[str, Any], slicing: Slicing, start: int, within: range, as_far_as: Iterable[int]
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Boolean masks `[rows, columns]` of the slices `within` that show the object, from `start` both ways.
+
+        Args:
+            as_far_as: slices before which it does not end.
+        """
         self.predictor.propagate_in_video_preflight(state)
         outputs = state["output_dict_per_obj"][0]
         outputs["non_cond_frame_outputs"].clear()  # of an earlier propagation
-        shown = outputs["cond_frame_outputs"]
-        yield start, shown[start]["pred_masks"][:, 0]
-        upwards, downwards = range(start + 1, within.stop), range(start - 1, within.start - 1, -1)
-        for way, reverse in ((upwards, False), (downwards, True)):
-            for frame in way:
+        shown = {
+            frame: self._mask(out["pred_masks"][:, 0], slicing)[0]
+            for frame, out in outputs["cond_frame_outputs"].items()
+        }
+        yield start, shown[start]
+        sure = {*as_far_as, *(frame for frame, mask in shown.items() if mask.any())}
+        for way in (range(start + 1, within.stop), range(start - 1, within.start - 1, -1)):
+            last, to_come = start, len(sure.intersection(way))
+            for i, frame in enumerate(way):
+                if i % _AHEAD == 0:
+                    self._embed(state, way[i : i + _AHEAD])
+                reverse = way.step < 0
                 state["frames_tracked_per_obj"][0][frame] = {"reverse": reverse}  # clicks there correct from now on
                 if frame in shown:
-                    yield frame, shown[frame]["pred_masks"][:, 0]
-                    continue
-                out, logits = self.predictor._run_single_frame_inference(
-                    inference_state=state,
-                    output_dict=outputs,
-                    frame_idx=frame,
-                    batch_size=1,
-                    is_init_cond_frame=False,
-                    point_inputs=None,
-                    mask_inputs=None,
-                    reverse=reverse,
-                    run_mem_encoder=True,
-                )
-                outputs["non_cond_frame_outputs"][frame] = out
-                yield frame, logits[:, 0]
+                    mask, there = shown[frame], frame in sure
+                    last = frame if there else last
+                else:
+                    mask = self._mask(self._carried(state, frame, reverse), slicing)[0]
+                    far = abs(frame - last) * slicing.grid.spacing[slicing.number]
+                    there = far <= reach(slicing.diameter_mm(shown[last]), float(self.predictor.scores))
+                if not there and not to_come:
+                    break
+                to_come -= frame in sure
+                yield frame, mask
+
+    def _carried(self, state: dict[str, Any], frame: int, reverse: bool) -> torch.Tensor:
+        """Mask logits `[1, S/4, S/4]` of a slice, out of the memory of those before."""
+        outputs = state["output_dict_per_obj"][0]
+        out, logits = self.predictor._run_single_frame_inference(
+            inference_state=state,
+            output_dict=outputs,
+            frame_idx=frame,
+            batch_size=1,
+            is_init_cond_frame=False,
+            point_inputs=None,
+            mask_inputs=None,
+            reverse=reverse,
+            run_mem_encoder=True,
+        )
+        outputs["non_cond_frame_outputs"][frame] = out
+        return logits[:, 0]
 
     def _shown(self, state: dict[str, Any], frame: int) -> torch.Tensor:
         return state["temp_output_dict_per_obj"][0]["cond_frame_outputs"][frame]["pred_masks"][:, 0]
@@ -258,19 +284,22 @@ class Session:
 
     def _follow(self, clicks: Sequence[tuple[int, Point, bool]]) -> None:
         """Click on slices that the object is carried to first."""
-        self.propagate()
+        self._carry(index for index, _, _ in clicks)
         for index, position, on in clicks:
             self._segmenter._click(self._state, self._slicing, index, position, on)
 
     def propagate(self) -> np.ndarray:
         """Boolean mask `[z, y, x]` of the object: the prompted slice's, carried both ways to the object's ends."""
+        return self._carry([])
+
+    def _carry(self, as_far_as: Iterable[int]) -> np.ndarray:
         slicing, index = self._slicing, self.prompt.index
         first, last = self.prompt.ends or (0, slicing.count - 1)
-        within = range(first, last + 1)
-        self._segmenter._embed(self._state, within)
-        logits = dict(self._segmenter._propagate(self._state, index, within))
+        ends = self.prompt.ends or ()
         slices = np.zeros((slicing.count, *self.shown.shape), bool)
-        slices[first : last + 1] = self._segmenter._mask(torch.cat([logits[i] for i in within]), slicing)
+        within = range(first, last + 1)
+        for frame, mask in self._segmenter._propagate(self._state, slicing, index, within, {*as_far_as, *ends}):
+            slices[frame] = mask
         slices[index] = self.shown
         return np.ascontiguousarray(np.moveaxis(slices, 0, 2 - slicing.number))
 

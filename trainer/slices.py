@@ -100,6 +100,11 @@ class Slicing:
         columns, rows = (self.grid.spacing[i] for i in self.columns_rows)
         return max((box[2] - box[0] + 1.0) * columns, (box[3] - box[1] + 1.0) * rows)
 
+    def diameter_mm(self, mask: np.ndarray) -> float:
+        """The diameter of the circle with the area of a boolean mask `[rows, columns]`."""
+        columns, rows = (self.grid.spacing[i] for i in self.columns_rows)
+        return 2.0 * float(np.sqrt(np.count_nonzero(mask) * columns * rows / np.pi))
+
     def edge_mm(self, box: tuple[float, float, float, float], times: float) -> float:
         """The edge of a square `times` as wide as a box is long, at least `NARROWEST` pixels of the slice."""
         return max(times * self.longer_mm(box), NARROWEST * min(self.grid.spacing[i] for i in self.columns_rows))
