@@ -336,8 +336,7 @@ def evaluate(
 
 
 @cli.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, metavar="[MODEL] IMAGE", type=click.Path(path_type=Path))
 @click.option("--point", "points", multiple=True, metavar="[NAME=]X,Y,Z", help="on an object, voxel indices from 0")
 @click.option("--not", "outside", multiple=True, metavar="[NAME=]X,Y,Z", help="off it")
 @click.option("--box", "boxes", multiple=True, metavar="[NAME=]X,Y,Z,X,Y,Z", help="two opposite corners around it")
@@ -351,8 +350,7 @@ def evaluate(
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="label map to write")
 @click.option("--picture", type=click.Path(path_type=Path), help="PNG of what was found")
 def segment(
-    model: Path,
-    image: Path,
+    files: tuple[Path, ...],
     out: Path,
     points: tuple[str, ...],
     outside: tuple[str, ...],
@@ -365,10 +363,15 @@ def segment(
 
     Show each by points, a box or a mask; options without a NAME are of one object. Points on other slices than the
     first correct it there. Every object is carried through the volume, both ways, to the ends of a box in space or of
-    --slices where they are given.
+    --slices where they are given. MODEL is a folder that train wrote, an official SAM 2.1 file, or a published model's
+    name; nano, which comes with Viscera, if left out.
     """
     from trainer.segment import segment_file, targets_of
+    from trainer.zoo import DEFAULT
 
+    if len(files) > 2:
+        raise UserError(f"segment takes a model and one image, got {len(files)} files: {', '.join(map(str, files))}")
+    model, image = files if len(files) == 2 else (Path(DEFAULT), files[0])
     targets = targets_of(points, outside, boxes, masks, slices)
     labels = segment_file(model, image, out, targets, **options)
     for number, target in enumerate(targets, start=1):

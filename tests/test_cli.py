@@ -232,6 +232,8 @@ def test_missing_inputs_of_the_trainer_are_named(run, tmp_path):
         ["evaluate", tmp_path / "no-model", tmp_path / "no-data", "--out", tmp_path / "out"],
         ["segment", tmp_path / "no-model", tmp_path / "no.nii.gz", "--point", "0,0,0", "--out", tmp_path / "m.nii.gz"],
         ["segment", tmp_path / "no-model", tmp_path / "no.nii.gz", "--point", "0,x,0", "--out", tmp_path / "m.nii.gz"],
+        ["segment", "nano", tmp_path / "a.nii.gz", tmp_path / "b.nii.gz", "--out", tmp_path / "m.nii.gz"],
+        ["segment", "--point", "0,0,0", "--out", tmp_path / "m.nii.gz"],
     ):
         code, _, err = run(*command)
         assert code == 2, command

@@ -39,6 +39,7 @@ import_torchvision()
 
 from sam2.modeling.backbones.hieradet import MultiScaleBlock  # noqa: E402
 from sam2.modeling.sam2_base import NO_OBJ_SCORE, SAM2Base  # noqa: E402
+from sam2.modeling.sam2_utils import mask_to_box  # noqa: E402
 from sam2.sam2_video_predictor import SAM2VideoPredictor  # noqa: E402
 from training.loss_fns import CORE_LOSS_KEY, MultiStepMultiMasksAndIous  # noqa: E402
 from training.model.sam2 import SAM2Train  # noqa: E402
@@ -54,4 +55,5 @@ __all__ = [
     "SAM2Base",
     "SAM2Train",
     "SAM2VideoPredictor",
+    "mask_to_box",
 ]

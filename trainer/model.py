@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from engine.errors import UserError
 from engine.strict import Strict
 from trainer.adapter import adapt
-from trainer.compat import NO_OBJ_SCORE, SAM2Base, SAM2Train, SAM2VideoPredictor
+from trainer.compat import NO_OBJ_SCORE, SAM2Base, SAM2Train, SAM2VideoPredictor, mask_to_box
 from trainer.ends import Unemptied
 from trainer.prompts import inner_click
 from trainer.sizes import SIZES, Size, Spec, settings
@@ -30,13 +30,15 @@ class Prompting(Strict):
     """What SAM 2 is shown of the truth while it trains.
 
     Args:
-        box: share of prompted frames that get a box (its corners jittered by up to a tenth) instead of a click.
+        box: share of prompted frames that get a box instead of a click.
+        exact: share of boxes that end with the object; the corners of others are off by up to a tenth of their sides.
         inner: share of clicks about as deep inside the object as can be, where people click; others are anywhere on it.
         mask: share of clips of several frames whose first frame is given as a mask.
         corrections: clicks added one by one where the first frame's mask is wrong.
     """
 
     box: Share = 0.5
+    exact: Share = 0.0
     inner: Share = 0.0
     mask: Share = 0.0
     corrections: Annotated[int, Field(ge=0, le=8)] = 0
@@ -49,7 +51,7 @@ class Trainee(Sketching, SAM2Train):
     leave masks without a gradient wherever the object score is wrong. Here only memories get the constant.
     """
 
-    inner_clicks = 0.0  # see `Prompting.inner`
+    exact_boxes = inner_clicks = 0.0  # see `Prompting`
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -79,22 +81,31 @@ class Trainee(Sketching, SAM2Train):
 
     def prepare_prompt_inputs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         out = super().prepare_prompt_inputs(*args, **kwargs)
-        if self.training and self.inner_clicks:
+        if self.training:
             for frame, points in out["point_inputs_per_frame"].items():
-                self._move_inwards(points, out["gt_masks_per_frame"][frame])
+                self._aim(points, out["gt_masks_per_frame"][frame])
         if self.num_correction_pt_per_frame == 0:
             out["frames_to_add_correction_pt"] = []
         return out
 
-    def _move_inwards(self, points: dict[str, torch.Tensor], masks: torch.Tensor) -> None:
-        """Put some of the single clicks `[B, 1, 2]` deep inside their objects `[B, 1, S, S]`."""
-        coordinates, labels = points["point_coords"], points["point_labels"]
-        if labels.shape[1] != 1:  # corners of boxes
+    def _aim(self, points: dict[str, torch.Tensor], masks: torch.Tensor) -> None:
+        """Move some of the prompts for objects `[B, 1, S, S]` to where people put them.
+
+        Clicks `[B, 1, 2]` go deep inside the objects, boxes' corners `[B, 2, 2]` to the objects' ends.
+        """
+        coordinates = points["point_coords"]
+        boxes = coordinates.shape[1] == 2
+        share = self.exact_boxes if boxes else self.inner_clicks
+        if not share:
             return
-        for i in range(len(labels)):
-            if self.rng.random() < self.inner_clicks:
-                position = inner_click(masks[i, 0].cpu().numpy(), self.rng)
-                coordinates[i, 0] = coordinates.new_tensor(position)
+        ends = mask_to_box(masks).view(-1, 2, 2) if boxes else None
+        for i in range(len(coordinates)):
+            if self.rng.random() >= share:
+                continue
+            if ends is not None:
+                coordinates[i] = ends[i]
+            else:
+                coordinates[i, 0] = coordinates.new_tensor(inner_click(masks[i, 0].cpu().numpy(), self.rng))
 
 
 class Predictor(Unemptied, Sketching, SAM2VideoPredictor):
@@ -165,7 +176,7 @@ def adapted(model: Model) -> Model:
 def prompt_with(model: Model, prompting: Prompting) -> None:
     """Set what the model is shown of the truth, in training and in held-out evaluation of single frames."""
     network = model.network
-    network.inner_clicks = prompting.inner
+    network.exact_boxes, network.inner_clicks = prompting.exact, prompting.inner
     network.prob_to_use_pt_input_for_train = 1.0 - prompting.mask
     network.prob_to_use_box_input_for_train = prompting.box
     network.num_correction_pt_per_frame = prompting.corrections

@@ -12,6 +12,7 @@ from engine.grid import Grid
 from trainer.slices import AXES
 
 Point = tuple[float, float]
+Click = tuple[Point, bool]
 _INNER = 0.7  # of the greatest depth
 
 
@@ -32,7 +33,7 @@ class Prompt:
 
     axis: str
     index: int
-    clicks: tuple[tuple[Point, bool], ...] = ()
+    clicks: tuple[Click, ...] = ()
     box: tuple[float, float, float, float] | None = None
     mask: np.ndarray | None = None
     ends: tuple[int, int] | None = None

@@ -19,7 +19,7 @@ from engine.picture import Window, grey, window_of
 from trainer import aim
 from trainer.ends import reach
 from trainer.model import Model, predictor
-from trainer.prompts import Point, Prompt, box_around
+from trainer.prompts import Click, Point, Prompt, box_around
 from trainer.slices import Slicing, normalise
 
 _AHEAD = 8  # slices that are embedded at a time
@@ -87,18 +87,24 @@ class Segmenter:
         return _about(slicing, box_around(_with_clicks(self._meant(scan, slicing, prompt), prompt)))
 
     def _meant(self, scan: _Scan, slicing: Slicing, prompt: Prompt) -> np.ndarray:
-        """Boolean mask `[rows, columns]` of what the prompt's clicks seem to mean."""
+        """Boolean mask `[rows, columns]` of what the prompt's clicks seem to mean.
+
+        Each look is shown the first click; of the masks those count that agree with most of the others.
+        """
         on = [position for position, on in prompt.clicks if on]
         views = aim.looks(slicing, on or [position for position, _ in prompt.clicks])
         pictures = [scan.pictures(view, slice(prompt.index, prompt.index + 1)) for view in views]
-        points = [[view.to_pixel(position) for position, _ in prompt.clicks] for view in views]
-        labels = [[int(on) if view.holds(position) else -1 for position, on in prompt.clicks] for view in views]
+        position, inside = _first(prompt.clicks)
+        points = [[view.to_pixel(position)] for view in views]
         device = self.predictor.device
         logits = self.predictor.look(
-            torch.cat(pictures).to(device), torch.tensor(points, device=device), torch.tensor(labels, device=device)
+            torch.cat(pictures).to(device),
+            torch.tensor(points, device=device),
+            torch.full((len(views), 1), int(inside), device=device),
         )
         masks = np.concatenate([self._mask(one[None], view) for one, view in zip(logits, views, strict=True)])
-        return masks[aim.best(masks, aim.stability(logits))]
+        agreed = np.array([sum(_agrees(mask, click) for click in prompt.clicks) for mask in masks])
+        return masks[aim.best(masks, aim.stability(logits), agreed)]
 
     def _begin(self, pictures: torch.Tensor) -> dict[str, Any]:
         """SAM 2's inference state of a slice video: what its `init_state` makes of a folder of JPEG files."""
@@ -141,26 +147,20 @@ class Segmenter:
                 }
                 kept[frame] = (shown[i : i + 1], own)
 
-    def _show(self, state: dict[str, Any], slicing: Slicing, prompt: Prompt, frame: int) -> None:
+    def _show(self, state: dict[str, Any], slicing: Slicing, prompt: Prompt, frame: int) -> Sequence[Click]:
+        """Show a prompt's mask, its box, or else its first click on the object; returns the clicks that are left."""
         if prompt.mask is not None:
             values = slicing.frames(slicing.crop_of(prompt.mask)[None].astype(np.float32))[0]
             mask = values >= min(0.5, float(values.max()))  # what is thinner than a pixel of the picture stays
             self.predictor.add_new_mask(state, frame, _OBJECT, mask)
-            for position, on in prompt.clicks:
-                self._click(state, slicing, frame, position, on)
-            return
-        box = None
+            return prompt.clicks
         if prompt.box is not None:
             box = slicing.box_to_pixels(prompt.box)
-        clicks = [slicing.to_pixel(position) for position, _ in prompt.clicks]
-        self.predictor.add_new_points_or_box(
-            state,
-            frame,
-            _OBJECT,
-            points=clicks or None,
-            labels=[int(on) for _, on in prompt.clicks] or None,
-            box=box,
-        )
+            self.predictor.add_new_points_or_box(state, frame, _OBJECT, box=box)
+            return prompt.clicks
+        first = _first(prompt.clicks)
+        self._click(state, slicing, frame, *first)
+        return [click for click in prompt.clicks if click is not first]
 
     def _click(self, state: dict[str, Any], slicing: Slicing, frame: int, position: Point, on: bool) -> None:
         """One more click; the predictor shows the model its own mask logits along with all clicks so far."""
@@ -251,7 +251,8 @@ class Session:
     def correct(self, position: Point, on: bool, index: int | None = None) -> np.ndarray:
         """Add a click (column, row), on the object or off it; returns its slice's new mask.
 
-        A click off what the model looks at makes it look again, at a part that holds the click and the mask so far.
+        A click that the mask agrees with changes nothing. One on the object, off what the model looks at, makes it look
+        again, at a part that holds the click and the mask so far.
 
         Args:
             index: the slice; the prompted one if left out. Another one is corrected as the object was carried there.
@@ -263,11 +264,11 @@ class Session:
             raise ValueError(f"slice {index} is outside the prompt's ends {self.prompt.ends}")
         if index is None or index == self.prompt.index:
             self.prompt = self.prompt.clicked(position, on)
-            if not self._slicing.holds(position):
-                self._widen(_with_clicks(self.shown, self.prompt, off=True))
-                return self.shown
-            self._segmenter._click(self._state, self._slicing, self.prompt.index, position, on)
-            self.shown = self._read()
+            if on and not self._slicing.holds(position):
+                self._widen(_with_clicks(self.shown, self.prompt))
+            else:
+                self._unseen.append((position, on))
+                self._settle()
             return self.shown
         self._elsewhere.append((index, position, on))
         if self._slicing.holds(position):
@@ -307,22 +308,38 @@ class Session:
         self._slicing = slicing
         self._state = self._segmenter._begin(self._scan.pictures(slicing, slice(None)))
         self._segmenter._embed(self._state, [self.prompt.index])
-        self._segmenter._show(self._state, slicing, self.prompt, self.prompt.index)
-        self.shown = self._read()
+        self._unseen = [*self._segmenter._show(self._state, slicing, self.prompt, self.prompt.index)]
+        self.shown = self._read() if self.prompt.mask is None else self.prompt.mask  # which is finer than the model's
+        self._settle()
         if self._elsewhere:
             self._follow(self._elsewhere)
 
+    def _settle(self) -> None:
+        """Show the clicks that the mask does not agree with, one by one, as corrections."""
+        while wrong := [click for click in self._unseen if not _agrees(self.shown, click)]:
+            self._unseen.remove(wrong[0])
+            self._segmenter._click(self._state, self._slicing, self.prompt.index, *wrong[0])
+            self.shown = self._read()
+
     def _read(self) -> np.ndarray:
-        if self.prompt.mask is not None and not self.prompt.clicks:
-            return self.prompt.mask  # as given, not as the model's coarser picture of it
         return self._segmenter._mask(self._segmenter._shown(self._state, self.prompt.index), self._slicing)[0]
 
 
-def _with_clicks(mask: np.ndarray, prompt: Prompt, off: bool = False) -> np.ndarray:
-    """A slice's mask and the pixels under a prompt's clicks on the object, those `off` it too if asked for."""
+def _first(clicks: Sequence[Click]) -> Click:
+    """The first click on the object, or the first one where none is."""
+    return max(clicks, key=lambda click: click[1])
+
+
+def _agrees(mask: np.ndarray, click: Click) -> bool:
+    (column, row), on = click
+    return bool(mask[round(row), round(column)]) == on
+
+
+def _with_clicks(mask: np.ndarray, prompt: Prompt) -> np.ndarray:
+    """A slice's mask and the pixels under a prompt's clicks on the object."""
     out = mask.copy()
     for (column, row), on in prompt.clicks:
-        out[round(row), round(column)] |= on or off
+        out[round(row), round(column)] |= on
     return out
 
 

@@ -10,6 +10,8 @@ import torch
 from engine.errors import UserError
 
 SHIPPED = Path(__file__).parent / "models"
+#: The model that segments where none is named.
+DEFAULT = "nano"
 #: Where SAM 2.1's checkpoints are published (Ravi et al. 2024, arXiv 2408.00714; Apache 2.0).
 SOURCE = "https://dl.fbaipublicfiles.com/segment_anything_2/092824"
 #: SHA-256 of the published files.

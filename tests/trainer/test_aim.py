@@ -38,19 +38,19 @@ def test_a_small_slice_is_looked_at_once():
 
 def test_the_mask_that_looks_agree_on_is_taken():
     masks = np.stack([_disc(r) for r in (30, 12, 12, 11, 5)])
-    assert aim.best(masks, np.full(5, 0.8)) == 2
-    assert aim.best(masks[:1], np.array([0.1])) == 0
+    assert aim.best(masks, np.full(5, 0.8), np.ones(5)) == 2
+    assert aim.best(masks[:1], np.array([0.1]), np.ones(1)) == 0
 
 
 def test_of_two_that_last_the_sharper_is_taken():
     masks = np.stack([_disc(r) for r in (25, 25, 25, 8, 8, 8)])
-    assert aim.best(masks, np.array([0.5, 0.5, 0.5, 0.9, 0.9, 0.9])) == 4
-    assert aim.best(masks, np.array([0.9, 0.9, 0.9, 0.5, 0.5, 0.5])) in (0, 1)
+    assert aim.best(masks, np.array([0.5, 0.5, 0.5, 0.9, 0.9, 0.9]), np.ones(6)) == 4
+    assert aim.best(masks, np.array([0.9, 0.9, 0.9, 0.5, 0.5, 0.5]), np.ones(6)) in (0, 1)
 
 
 def test_nothing_found_is_no_object():
     masks = np.stack([np.zeros((64, 64), bool), np.zeros((64, 64), bool), _disc(9), _disc(9)])
-    assert aim.best(masks, np.full(4, 0.5)) == 3
+    assert aim.best(masks, np.full(4, 0.5), np.ones(4)) == 3
 
 
 def test_a_sharp_mask_is_more_stable_than_a_faint_one():
@@ -59,3 +59,9 @@ def test_a_sharp_mask_is_more_stable_than_a_faint_one():
     found = aim.stability(torch.stack([sharp, faint, nothing]))
     assert found[0] > 0.8 > 0.5 > found[1] > 0
     assert found[2] == 0
+
+
+def test_a_mask_that_more_clicks_agree_with_is_meant_however_faint():
+    masks = np.zeros((3, 4, 4), bool)
+    masks[:2, :2], masks[2, :1] = True, True
+    assert aim.best(masks, np.array([0.9, 0.9, 0.0]), np.array([1, 1, 2])) == 2

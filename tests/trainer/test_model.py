@@ -56,6 +56,24 @@ def test_clicks_lie_where_people_click(nano, inner, deep):
     assert min(depths) > 0  # on the object
 
 
+@pytest.mark.parametrize("exact", [0.0, 0.5, 1.0])
+def test_boxes_end_with_the_object_where_they_are_exact(nano, exact):
+    prompt_with(nano, Prompting(box=1.0, exact=exact))
+    network = nano.network.train()
+    network.rng = rng = np.random.default_rng(0)
+    torch.manual_seed(0)
+    cutter = Cutter(ball_case(), Cut(image_size=64))
+    batch = batch_of([cutter.draw(rng) for _ in range(24)])
+    shown = network.prepare_prompt_inputs({}, batch)["point_inputs_per_frame"][0]
+    off = []
+    for corners, mask in zip(shown["point_coords"].numpy(), batch.masks[0].numpy(), strict=True):
+        rows, columns = np.nonzero(mask)
+        off.append(np.abs(corners.ravel() - [columns.min(), rows.min(), columns.max(), rows.max()]).max())
+    share = np.mean(np.array(off) == 0)
+    assert share == exact if exact in (0, 1) else 0.2 < share < 0.8
+    assert max(off) < 7  # a tenth
+
+
 def test_the_predictor_has_the_models_weights(nano):
     made = predictor(nano)
     assert not made.training

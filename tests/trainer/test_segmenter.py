@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from tests.trainer.phantoms import ball_case
+from trainer import aim
 from trainer.model import build
 from trainer.prompts import Prompt
 from trainer.protocols import prompt_of
-from trainer.segmenter import Segmenter
+from trainer.segmenter import Segmenter, _Scan
+from trainer.slices import Slicing
 
 
 @pytest.fixture(scope="module")
@@ -69,16 +71,51 @@ def test_the_model_sees_its_mask_and_every_click_so_far(model, monkeypatch):
         return original(**given)
 
     monkeypatch.setattr(predictor, "_run_single_frame_inference", spy)
-    session.correct((12.0, 10.0), True)
-    session.correct((13.0, 10.0), False)
+    for on in (True, False):
+        session.correct(_pixel(session.shown != on), on)
     assert [labels for labels, _ in seen] == [[[1, 1]], [[1, 1, 0]]]
     assert all(logits is not None for _, logits in seen)
+    before = session.shown
+    for on in (True, False):
+        assert session.correct(_pixel(session.shown == on), on) is before  # as the mask has it
+    assert len(seen) == 2 and len(session.prompt.clicks) == 5
+
+
+def _pixel(mask):
+    row, column = np.argwhere(mask)[0]
+    return float(column), float(row)
+
+
+def test_several_clicks_at_once_are_a_first_one_and_corrections(model):
+    case = ball_case(size=(24, 20, 9))
+    prompt = prompt_of(case.mask("ball"), "box")
+    session = _opened(model, prompt, case)
+    clicks = [(_pixel(session.shown == 0), True), (_pixel(session.shown), False)]
+    for position, on in clicks:
+        session.correct(position, on)
+    at_once = _opened(model, replace(prompt, clicks=tuple(clicks)), case)
+    assert np.array_equal(at_once.shown, session.shown)
+
+
+def test_a_click_off_the_object_chooses_among_what_a_click_may_mean(model, monkeypatch):
+    case = ball_case(size=(64, 60, 5))
+    segmenter, slicing = Segmenter(model), Slicing(case.grid, "z", 64)
+    small, large = (np.hypot(*np.ogrid[-30:30, -32:32]) < radius for radius in (6, 20))
+    masks = iter([large, large, large, small] * 2)
+    monkeypatch.setattr(segmenter, "_mask", lambda logits, view: next(masks)[None])
+    monkeypatch.setattr(aim, "looks", lambda slicing, clicks: [slicing] * 4)
+    scan = _Scan(case.image, case.grid, (0.0, 800.0))
+    middle = Prompt("z", 2, clicks=(((32.0, 30.0), True),))
+    assert np.array_equal(segmenter._meant(scan, slicing, middle), large)
+    assert np.array_equal(segmenter._meant(scan, slicing, middle.clicked((32.0, 45.0), False)), small)
 
 
 def test_a_click_off_the_crop_widens_it(model):
     case = ball_case(size=(64, 60, 5))
     session = _opened(model, Prompt("z", 2, box=(30.0, 30.0, 36.0, 36.0)), case)
     assert not session._slicing.holds((2.0, 3.0))
+    before = session.shown
+    assert session.correct((2.0, 3.0), False) is before and not session._slicing.holds((2.0, 3.0))
     session.correct((2.0, 3.0), True)
     assert session._slicing.holds((2.0, 3.0)) and session._slicing.holds((33.0, 33.0))
     assert session.propagate().shape == case.image.shape
