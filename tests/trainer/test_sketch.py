@@ -1,10 +1,13 @@
 import numpy as np
+import pytest
 import torch
 
 from tests.trainer.phantoms import ball_case
 from trainer.clips import Cut, Cutter, batch_of
 from trainer.model import build
-from trainer.sketch import _last_seen, box_prompt, sketch
+from trainer.prompts import Prompt
+from trainer.segmenter import Segmenter
+from trainer.sketch import _last_seen, box_prompt, corrected, sketch
 
 
 def test_a_click_peaks_where_it_is_and_a_negative_one_dips_there():
@@ -22,6 +25,28 @@ def test_a_box_is_positive_on_its_ellipse_and_negative_off_it():
     assert drawn[12, 16] > 2.5
     assert drawn[4, 8] < 0  # in the box's corner
     assert (drawn[:, :7] == -6).all() and (drawn[21:] == -6).all()
+
+
+def test_corrections_are_drawn_on_the_mask():
+    before = torch.full((1, 1, 32, 32), -9.0)
+    points, labels = (
+        torch.tensor([[[31.5, 31.5], [95.5, 31.5], [95.5, 95.5], [5.0, 5.0]]]),
+        torch.tensor([[1, 0, 1, 2]]),
+    )
+    after = corrected(before, points, labels, 128)[0, 0]
+    assert after[8, 8] > 0 and after[24, 24] > 0 and after[8, 24] < -12  # on, on, off
+    assert after[1, 1] == pytest.approx(-6.0, abs=0.1)  # a box's corner says nothing here
+    assert corrected(-before, points, labels, 128)[0, 0, 8, 24] < 0
+
+
+@pytest.mark.parametrize("size, bumps", [("nano", 1), ("tiny", 0)])
+def test_a_correction_reaches_the_decoder_as_a_mask(size, bumps, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("trainer.sketch.corrected", lambda masks, *rest: drawn.append(rest) or masks)
+    case = ball_case(size=(24, 20, 5))
+    session = Segmenter(build(size, 64)).open(case.image, case.grid, "mr", Prompt("z", 2, box=(8.0, 6.0, 16.0, 14.0)))
+    session.correct((12.0, 10.0), not session.shown[10, 12])
+    assert len(drawn) == bumps
 
 
 def test_padding_draws_nothing():
