@@ -11,7 +11,10 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 import viscera
+from engine.io import read_labels, write_image
+from tests.trainer.phantoms import ball_case
 from tests.viewer import test_results as results
+from trainer.metrics import dice
 from viscera import SCENES, TEMPLATES
 
 SCENE = """\
@@ -223,6 +226,15 @@ def test_protocols_are_listed_without_a_model(run):
     code, out, _ = run("evaluate", "--protocols")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()][:3] == ["box", "click", "clicks-1p2n"]
+
+
+def test_a_scan_is_segmented_without_naming_a_model(run, tmp_path):
+    case = ball_case(size=(48, 44, 24))
+    scan, mask = tmp_path / "scan.nii.gz", tmp_path / "mask.nii.gz"
+    write_image(scan, case.image, case.grid)
+    code, _, err = run("segment", scan, "--point", "26,22,12", "--out", mask)
+    assert code == 0, err
+    assert dice(read_labels(mask)[0] > 0, case.mask("core")) > 0.9
 
 
 def test_missing_inputs_of_the_trainer_are_named(run, tmp_path):
