@@ -23,7 +23,7 @@ from trainer.prompts import Click, Point, Prompt, box_around
 from trainer.slices import Slicing, normalise
 
 _AHEAD = 8  # slices that are embedded at a time
-_CACHE_BYTES = 1 << 30  # embeddings above this are made slice by slice instead of kept
+_CACHE_BYTES = 1 << 30  # embeddings above this are kept for a few slices at a time
 _OBJECT = 1
 _WIDER = 2.0  # edge of what is looked at over the longer side of the box
 
@@ -84,7 +84,7 @@ class Segmenter:
             return _about(slicing, prompt.box)
         if prompt.mask is not None:
             return _about(slicing, box_around(prompt.mask))
-        return _about(slicing, box_around(_with_clicks(self._meant(scan, slicing, prompt), prompt)))
+        return _about(slicing, box_around(_with_clicks(self._meant(scan, slicing, prompt), prompt.clicks)))
 
     def _meant(self, scan: _Scan, slicing: Slicing, prompt: Prompt) -> np.ndarray:
         """Boolean mask `[rows, columns]` of what the prompt's clicks seem to mean.
@@ -130,22 +130,22 @@ class Segmenter:
 
     @torch.inference_mode()
     def _embed(self, state: dict[str, Any], frames: Iterable[int]) -> None:
-        """Keep the features of frames, several made at a time; none where they would not fit: SAM 2 makes its own."""
+        """Keep the features of a few frames, made together; where not all of the video's fit, of these alone."""
         pictures, kept = state["images"], state["cached_features"]
         missing = [frame for frame in frames if frame not in kept]
-        for start in range(0, len(missing), _AHEAD):
-            some = missing[start : start + _AHEAD]
-            shown = pictures[some].to(self.predictor.device)
-            features = self.predictor.forward_image(shown)
-            levels, positions = features["backbone_fpn"], features["vision_pos_enc"]
-            if len(pictures) * sum(level[0].nbytes for level in levels) > _CACHE_BYTES:
-                return
-            for i, frame in enumerate(some):
-                own = {
-                    "backbone_fpn": [level[i : i + 1] for level in levels],
-                    "vision_pos_enc": [position[i : i + 1] for position in positions],
-                }
-                kept[frame] = (shown[i : i + 1], own)
+        if not missing:
+            return
+        shown = pictures[missing].to(self.predictor.device)
+        features = self.predictor.forward_image(shown)
+        levels, positions = features["backbone_fpn"], features["vision_pos_enc"]
+        if len(pictures) * sum(level[0].nbytes for level in levels) > _CACHE_BYTES:
+            kept.clear()
+        for i, frame in enumerate(missing):
+            own = {
+                "backbone_fpn": [level[i : i + 1] for level in levels],
+                "vision_pos_enc": [position[i : i + 1] for position in positions],
+            }
+            kept[frame] = (shown[i : i + 1], own)
 
     def _show(self, state: dict[str, Any], slicing: Slicing, prompt: Prompt, frame: int) -> Sequence[Click]:
         """Show a prompt's mask, its box, or else its first click on the object; returns the clicks that are left."""
@@ -172,7 +172,7 @@ class Segmenter:
     def _propagate(
         self, state: dict[str, Any], slicing: Slicing, start: int, within: range, as_far_as: Iterable[int]
     ) -> Iterator[tuple[int, np.ndarray]]:
-        """Boolean masks `[rows, columns]` of the slices `within` that show the object, from `start` both ways.
+        """Boolean masks `[rows, columns]` of the other slices `within` that show the object, from `start` both ways.
 
         Args:
             as_far_as: slices before which it does not end.
@@ -184,10 +184,9 @@ class Segmenter:
             frame: self._mask(out["pred_masks"][:, 0], slicing)[0]
             for frame, out in outputs["cond_frame_outputs"].items()
         }
-        yield start, shown[start]
         sure = {*as_far_as, *(frame for frame, mask in shown.items() if mask.any())}
         for way in (range(start + 1, within.stop), range(start - 1, within.start - 1, -1)):
-            last, to_come = start, len(sure.intersection(way))
+            last, diameter, to_come = start, slicing.diameter_mm(shown[start]), len(sure.intersection(way))
             for i, frame in enumerate(way):
                 if i % _AHEAD == 0:
                     self._embed(state, way[i : i + _AHEAD])
@@ -195,11 +194,12 @@ class Segmenter:
                 state["frames_tracked_per_obj"][0][frame] = {"reverse": reverse}  # clicks there correct from now on
                 if frame in shown:
                     mask, there = shown[frame], frame in sure
-                    last = frame if there else last
+                    if there:
+                        last, diameter = frame, slicing.diameter_mm(mask)
                 else:
                     mask = self._mask(self._carried(state, frame, reverse), slicing)[0]
                     far = abs(frame - last) * slicing.grid.spacing[slicing.number]
-                    there = far <= reach(slicing.diameter_mm(shown[last]), float(self.predictor.scores))
+                    there = far <= reach(diameter, float(self.predictor.scores))
                 if not there and not to_come:
                     break
                 to_come -= frame in sure
@@ -265,7 +265,7 @@ class Session:
         if index is None or index == self.prompt.index:
             self.prompt = self.prompt.clicked(position, on)
             if on and not self._slicing.holds(position):
-                self._widen(_with_clicks(self.shown, self.prompt))
+                self._widen(_with_clicks(self.shown, self.prompt.clicks))
             else:
                 self._unseen.append((position, on))
                 self._settle()
@@ -274,14 +274,12 @@ class Session:
         if self._slicing.holds(position):
             self._follow(self._elsewhere[-1:])
         else:
-            reach = self.shown.copy()
-            reach[round(position[1]), round(position[0])] = True
-            self._widen(reach)
+            self._widen(_with_clicks(self.shown, [(position, True)]))
         return self._segmenter._mask(self._segmenter._shown(self._state, index), self._slicing)[0]
 
-    def _widen(self, reach: np.ndarray) -> None:
-        """Look again, at a part that holds all of `reach`."""
-        self._start(_about(self._slicing, box_around(reach)))
+    def _widen(self, region: np.ndarray) -> None:
+        """Look again, at a part that holds all of `region`."""
+        self._start(_about(self._slicing, box_around(region)))
 
     def _follow(self, clicks: Sequence[tuple[int, Point, bool]]) -> None:
         """Click on slices that the object is carried to first."""
@@ -335,10 +333,10 @@ def _agrees(mask: np.ndarray, click: Click) -> bool:
     return bool(mask[round(row), round(column)]) == on
 
 
-def _with_clicks(mask: np.ndarray, prompt: Prompt) -> np.ndarray:
-    """A slice's mask and the pixels under a prompt's clicks on the object."""
+def _with_clicks(mask: np.ndarray, clicks: Iterable[Click]) -> np.ndarray:
+    """A slice's mask and the pixels under clicks on the object."""
     out = mask.copy()
-    for (column, row), on in prompt.clicks:
+    for (column, row), on in clicks:
         out[round(row), round(column)] |= on
     return out
 

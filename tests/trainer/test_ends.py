@@ -30,7 +30,7 @@ def _opened(score: float, prompt: Prompt) -> Session:
     return Segmenter(_model(score)).open(CASE.image, CASE.grid, CASE.modality, prompt)
 
 
-def _asked(session: Session, monkeypatch) -> list[int]:
+def _asked(monkeypatch) -> list[int]:
     """The slices that the object is carried to; filled by each `propagate`."""
     asked, carry = [], Segmenter._carried
 
@@ -59,7 +59,7 @@ def test_what_is_pointed_at_is_there_whatever_the_score(protocol):
 def test_it_is_carried_as_far_as_size_and_score_say(times, monkeypatch):
     prompt = prompt_of(CASE.mask("ball"), "mask")
     session = _opened(4 * math.log(2 * times), prompt)
-    asked = _asked(session, monkeypatch)
+    asked = _asked(monkeypatch)
     session.propagate()
     radius = math.sqrt(prompt.mask.sum() / math.pi)  # mm, as a pixel is 1 mm^2; slices lie 2 mm apart
     slices = math.floor(radius * 2 * times / 2 + 1e-9)
@@ -82,7 +82,7 @@ def test_a_click_off_the_object_on_another_slice_leaves_it_to_the_score():
 def test_told_ends_and_a_later_correction_hold_against_the_score(monkeypatch):
     told = prompt_of(CASE.mask("ball"), "mask-ends")
     session = _opened(-20.0, told)
-    asked = _asked(session, monkeypatch)
+    asked = _asked(monkeypatch)
     session.propagate()
     assert sorted([*asked, told.index]) == list(range(told.ends[0], told.ends[1] + 1))
     free = _opened(-20.0, replace(told, ends=None))

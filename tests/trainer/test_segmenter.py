@@ -176,3 +176,13 @@ def test_a_correction_elsewhere_survives_a_wider_look(model):
     wide = session.correct((2.0, 3.0), True, 1)
     assert wide.shape == (60, 64) and session._slicing.holds((2.0, 3.0))
     assert set(session._state["point_inputs_per_obj"][0]) >= {1, 2, 3}
+
+
+def test_a_video_whose_features_do_not_fit_gives_the_same_and_keeps_few(model, monkeypatch):
+    case = ball_case(size=(24, 20, 20))
+    prompt = prompt_of(case.mask("ball"), "mask-ends")
+    whole = _opened(model, prompt, case).propagate()
+    monkeypatch.setattr("trainer.segmenter._CACHE_BYTES", 0)
+    session = _opened(model, prompt, case)
+    assert np.array_equal(session.propagate(), whole)
+    assert len(session._state["cached_features"]) <= 8
